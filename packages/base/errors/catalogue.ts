@@ -1,0 +1,308 @@
+/**
+ * Every error a user can meet, in one table: `docs/errors.md` is generated from it, problems (RFC 9457) and exit codes
+ * are derived from it. Codes are stable; add, never rename.
+ */
+
+/** What a caller may do about it by itself: `never` = the same call fails again, `later` = it may succeed unchanged. */
+export type Retry = 'never' | 'later';
+
+export type ErrorEntry = {
+  /** HTTP status that the API answers with. */
+  readonly status: number;
+  /** One line, no trailing full stop; the same for every occurrence. */
+  readonly title: string;
+  readonly retry: Retry;
+  /** Whether an operator is told even when a user caused it. */
+  readonly alert: boolean;
+  /** What to do; shown by the command line when the error itself carries no better remedy. */
+  readonly remedy: string;
+  /** Exit code of the command line; 1 when absent. */
+  readonly exitCode?: 2 | 130;
+};
+
+export const errorCatalogue = {
+  usage: {
+    status: 400,
+    title: 'The command was not understood',
+    retry: 'never',
+    alert: false,
+    exitCode: 2,
+    remedy: 'See --help of the command.',
+  },
+  interrupted: {
+    status: 499,
+    title: 'Interrupted',
+    retry: 'later',
+    alert: false,
+    exitCode: 130,
+    remedy: 'Run the command again; what was already uploaded is not uploaded twice once a point has committed.',
+  },
+  internal: {
+    status: 500,
+    title: 'Unexpected failure inside Holdfast',
+    retry: 'never',
+    alert: true,
+    remedy: 'Run again with HOLDFAST_DEBUG=1 and report the trace.',
+  },
+
+  storage_url_invalid: {
+    status: 422,
+    title: 'The storage URL is not valid',
+    retry: 'never',
+    alert: false,
+    exitCode: 2,
+    remedy: 'Use file:///absolute/dir.',
+  },
+  storage_unreachable: {
+    status: 503,
+    title: 'The backup storage cannot be reached',
+    retry: 'later',
+    alert: true,
+    remedy: 'Check that the storage is mounted or online and that the credentials allow access.',
+  },
+  storage_full: {
+    status: 507,
+    title: 'The backup storage is full',
+    retry: 'later',
+    alert: true,
+    remedy: 'Free space on the storage or delete points, then run again.',
+  },
+  storage_denied: {
+    status: 403,
+    title: 'The backup storage refuses access',
+    retry: 'never',
+    alert: true,
+    remedy: 'Give this user read and write permission on the storage.',
+  },
+  object_not_found: {
+    status: 404,
+    title: 'The object does not exist on the storage',
+    retry: 'never',
+    alert: false,
+    remedy: 'Run holdfast verify to see what the repository lacks.',
+  },
+  object_exists: {
+    status: 409,
+    title: 'The object exists already',
+    retry: 'never',
+    alert: false,
+    remedy: 'Keys are never reused; run again to use a new one.',
+  },
+  object_key_invalid: {
+    status: 400,
+    title: 'The object key is not valid',
+    retry: 'never',
+    alert: true,
+    remedy: 'Use lower-case path segments without dots at the front.',
+  },
+  storage_contract_broken: {
+    status: 502,
+    title: 'The storage does not keep its contract',
+    retry: 'never',
+    alert: true,
+    remedy: 'Run holdfast storage check and use a storage that passes it.',
+  },
+
+  not_a_repository: {
+    status: 404,
+    title: 'There is no Holdfast repository at this place',
+    retry: 'never',
+    alert: false,
+    remedy: 'Check the URL, or create one with holdfast repo init.',
+  },
+  repository_exists: {
+    status: 409,
+    title: 'There is a repository at this place already',
+    retry: 'never',
+    alert: false,
+    remedy: 'Use it as it is, or choose an empty directory.',
+  },
+  repository_newer: {
+    status: 409,
+    title: 'The repository was written by a newer version',
+    retry: 'never',
+    alert: false,
+    remedy: 'Update Holdfast on this machine.',
+  },
+  repository_damaged: {
+    status: 500,
+    title: 'The repository holds a damaged object',
+    retry: 'never',
+    alert: true,
+    remedy: 'Run holdfast verify; other points may still be whole.',
+  },
+  repository_owned: {
+    status: 409,
+    title: 'The repository belongs to another owner',
+    retry: 'never',
+    alert: false,
+    remedy: 'Work through its server, or take it over with --takeover.',
+  },
+  key_required: {
+    status: 401,
+    title: 'The repository is encrypted and no passphrase was given',
+    retry: 'never',
+    alert: false,
+    remedy: 'Set HOLDFAST_PASSPHRASE or pass --passphrase-file.',
+  },
+  key_wrong: {
+    status: 401,
+    title: 'The passphrase opens no key of this repository',
+    retry: 'never',
+    alert: false,
+    remedy: 'Check the passphrase; holdfast key list shows the keys.',
+  },
+  key_missing: {
+    status: 500,
+    title: 'A key that the repository needs is missing',
+    retry: 'never',
+    alert: true,
+    remedy: 'Bring back the keys/ folder of the storage, or import an exported key.',
+  },
+
+  point_not_found: {
+    status: 404,
+    title: 'There is no such restore point',
+    retry: 'never',
+    alert: false,
+    remedy: 'holdfast points lists what there is.',
+  },
+  point_ambiguous: {
+    status: 409,
+    title: 'More than one restore point begins like this',
+    retry: 'never',
+    alert: false,
+    remedy: 'Give more characters of its id.',
+  },
+  disk_not_found: {
+    status: 404,
+    title: 'The restore point has no such disk',
+    retry: 'never',
+    alert: false,
+    remedy: 'Name one of its disks with --disk.',
+  },
+  resource_invalid: {
+    status: 422,
+    title: 'The resource name is not valid',
+    retry: 'never',
+    alert: false,
+    exitCode: 2,
+    remedy: 'Use volumes/NAME or instances/NAME with letters, digits, dot, dash and underscore.',
+  },
+  resource_busy: {
+    status: 409,
+    title: 'Another backup of this resource is running',
+    retry: 'later',
+    alert: false,
+    remedy: 'Wait for it to end. If its host is gone for good, fence its session with --fence.',
+  },
+  session_fenced: {
+    status: 409,
+    title: 'The session was fenced before it committed',
+    retry: 'later',
+    alert: true,
+    remedy: 'Run the backup again.',
+  },
+  pack_condemned: {
+    status: 409,
+    title: 'A pack that the point refers to is being collected',
+    retry: 'later',
+    alert: false,
+    remedy: 'Run the backup again.',
+  },
+  chunk_corrupt: {
+    status: 500,
+    title: 'A chunk on the storage is damaged or missing',
+    retry: 'never',
+    alert: true,
+    remedy: 'Run holdfast verify to see which points are concerned; back up again to heal what still exists.',
+  },
+
+  source_not_found: {
+    status: 404,
+    title: 'The source does not exist',
+    retry: 'never',
+    alert: false,
+    remedy: 'Check the path or the export name.',
+  },
+  source_unreadable: {
+    status: 422,
+    title: 'The source cannot be read',
+    retry: 'never',
+    alert: false,
+    remedy: 'Check permissions and that the image is whole (qemu-img check).',
+  },
+  source_changed: {
+    status: 409,
+    title: 'The source changed its size while it was read',
+    retry: 'later',
+    alert: false,
+    remedy: 'Back up a snapshot, or a disk that is not in use.',
+  },
+  bitmap_not_found: {
+    status: 404,
+    title: 'The source has no such dirty bitmap',
+    retry: 'never',
+    alert: false,
+    remedy: 'qemu-img info lists the bitmaps of an image; leave --bitmap out to read everything.',
+  },
+  changed_extents_invalid: {
+    status: 422,
+    title: 'The file of changed extents is not valid',
+    retry: 'never',
+    alert: false,
+    remedy: 'It is a JSON array of {"offset", "length"} in bytes inside the disk.',
+  },
+  nbd_failed: {
+    status: 502,
+    title: 'The NBD peer failed or broke the protocol',
+    retry: 'later',
+    alert: true,
+    remedy: 'Check the NBD server and its log.',
+  },
+  qemu_failed: {
+    status: 502,
+    title: 'A QEMU program failed',
+    retry: 'never',
+    alert: true,
+    remedy: 'Read its message; install qemu-utils if it is missing.',
+  },
+
+  target_exists: {
+    status: 409,
+    title: 'The target exists already',
+    retry: 'never',
+    alert: false,
+    remedy: 'Choose another path, or overwrite it with --force.',
+  },
+  target_too_small: {
+    status: 422,
+    title: 'The target is smaller than the disk',
+    retry: 'never',
+    alert: false,
+    remedy: 'Use a target of at least the size named.',
+  },
+  target_full: {
+    status: 507,
+    title: 'The target ran out of space',
+    retry: 'later',
+    alert: false,
+    remedy: 'Free space at the target and run again.',
+  },
+  target_unwritable: {
+    status: 403,
+    title: 'The target cannot be written',
+    retry: 'never',
+    alert: false,
+    remedy: 'Check the directory and its permissions.',
+  },
+  incompatible_target: {
+    status: 422,
+    title: 'The target cannot take this disk',
+    retry: 'never',
+    alert: false,
+    remedy: 'Choose a target of a kind and size that fit.',
+  },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof errorCatalogue;

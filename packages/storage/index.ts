@@ -1,0 +1,8 @@
+export type {
+  BlobBody,
+  BlobInfo,
+  BlobStore,
+  ByteRange,
+  CallOptions,
+  StorageCapabilities,
+} from './blob-store.ts';
