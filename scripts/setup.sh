@@ -89,6 +89,7 @@ setup_fetch_node() {
   command -v npm >/dev/null || setup_fail 'npm is missing; install it (Debian: apt-get install npm) or Node 24 itself'
   setup_say "fetching Node $NODE_VERSION (node-linux-$arch, about 60 MB) from npm"
   mkdir -p "$root/.node/bin"
+  rm -rf "$root"/.node/fetch.*
   work=$(mktemp -d "$root/.node/fetch.XXXXXX")
   setup_retry npm pack --silent --ignore-scripts --pack-destination "$work" "node-linux-$arch@$NODE_VERSION" >/dev/null ||
     setup_fail "npm could not fetch node-linux-$arch@$NODE_VERSION"
