@@ -246,6 +246,13 @@ export const errorCatalogue = {
     alert: false,
     remedy: 'qemu-img info lists the bitmaps of an image; leave --bitmap out to read everything.',
   },
+  bitmap_inconsistent: {
+    status: 409,
+    title: 'The dirty bitmap is inconsistent and cannot be trusted',
+    retry: 'never',
+    alert: false,
+    remedy: 'QEMU did not end cleanly. Remove it with qemu-img bitmap --remove and read everything once.',
+  },
   changed_extents_invalid: {
     status: 422,
     title: 'The file of changed extents is not valid',

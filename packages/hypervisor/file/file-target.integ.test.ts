@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { hasCode, MiB, TiB } from '@holdfast/base';
+import { openFileTarget } from './file-target.ts';
+
+let directory: string;
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'holdfast-target-'));
+});
+after(async () => {
+  await rm(directory, { recursive: true, force: true });
+});
+
+test('a new file is sparse, fresh and exactly as large as asked', async () => {
+  const path = join(directory, 'new.raw');
+  const sizeBytes = 4 * TiB + 777;
+  {
+    await using target = await openFileTarget({ path, sizeBytes, overwrite: false });
+    assert.equal(target.fresh, true);
+    assert.equal(target.sizeBytes, sizeBytes);
+    const from = randomBytes(MiB);
+    await target.write({ from, offset: 3 * TiB });
+    await target.write({ from: Buffer.from('end'), offset: sizeBytes - 3 });
+    assert.equal((await stat(path)).mode & 0o777, 0o200, 'marked as unfinished');
+    await target.flush();
+    const into = Buffer.alloc(MiB);
+    await target.read!({ into, offset: 3 * TiB });
+    assert.ok(into.equals(from));
+    await target[Symbol.asyncDispose]();
+  }
+  const stats = await stat(path);
+  assert.equal(stats.size, sizeBytes);
+  assert.equal(stats.mode & 0o777, 0o600);
+  assert.ok(stats.blocks * 512 < 4 * MiB);
+});
+
+test('a new file that was never flushed is gone afterwards', async () => {
+  const path = join(directory, 'half.raw');
+  {
+    await using target = await openFileTarget({ path, sizeBytes: MiB, overwrite: false });
+    await target.write({ from: Buffer.alloc(10, 1), offset: 0 });
+  }
+  await assert.rejects(stat(path), { code: 'ENOENT' });
+});
+
+test('what exists is left alone unless it may be overwritten', async () => {
+  const path = join(directory, 'there.raw');
+  await writeFile(path, 'precious');
+  await assert.rejects(openFileTarget({ path, sizeBytes: MiB, overwrite: false }), (e) => hasCode(e, 'target_exists'));
+  assert.equal(await readFile(path, 'utf8'), 'precious');
+});
+
+test('overwriting keeps the content, fits the size and zeroes with holes', async () => {
+  const path = join(directory, 'again.raw');
+  const old = randomBytes(8 * MiB + 300);
+  await writeFile(path, old);
+  const sizeBytes = 6 * MiB + 100;
+  const expected = Buffer.from(old.subarray(0, sizeBytes));
+  {
+    await using target = await openFileTarget({ path, sizeBytes, overwrite: true });
+    assert.equal(target.fresh, false);
+    const into = Buffer.alloc(MiB);
+    await target.read!({ into, offset: 5 * MiB });
+    assert.ok(into.equals(old.subarray(5 * MiB, 6 * MiB)));
+    await target.zero({ offset: MiB + 3, length: 3 * MiB + 50 });
+    expected.fill(0, MiB + 3, 4 * MiB + 53);
+    await target.zero({ offset: 6 * MiB, length: 100 });
+    expected.fill(0, 6 * MiB);
+    await target.zero({ offset: 10, length: 20 });
+    expected.fill(0, 10, 30);
+    await target.flush();
+  }
+  assert.ok((await readFile(path)).equals(expected));
+  await using larger = await openFileTarget({ path, sizeBytes: 9 * MiB, overwrite: true });
+  assert.equal(larger.sizeBytes, 9 * MiB);
+  await larger[Symbol.asyncDispose]();
+  assert.equal((await stat(path)).size, 9 * MiB);
+});
+
+test('a target that cannot be written says why', async () => {
+  const missing = join(directory, 'no', 'such', 'x.raw');
+  await assert.rejects(openFileTarget({ path: missing, sizeBytes: 1, overwrite: false }), (e) =>
+    hasCode(e, 'target_unwritable'),
+  );
+  await assert.rejects(openFileTarget({ path: directory, sizeBytes: 1, overwrite: true }), (e) =>
+    hasCode(e, 'target_unwritable'),
+  );
+  await assert.rejects(openFileTarget({ path: join(directory, 'f.raw'), sizeBytes: 2 ** 52, overwrite: false }), (e) =>
+    hasCode(e, 'incompatible_target'),
+  );
+  await assert.rejects(stat(join(directory, 'f.raw')), { code: 'ENOENT' });
+});
+
+test('a full file system is target_full', async (t) => {
+  const mount = join(directory, 'small');
+  try {
+    execFileSync('sh', ['-c', `mkdir '${mount}' && mount -t tmpfs -o size=2m tmpfs '${mount}'`]);
+  } catch {
+    return t.skip('mounting needs root');
+  }
+  try {
+    const path = join(mount, 'x.raw');
+    {
+      await using target = await openFileTarget({ path, sizeBytes: 16 * MiB, overwrite: false });
+      const from = randomBytes(4 * MiB);
+      await assert.rejects(target.write({ from, offset: 0 }), (e) => hasCode(e, 'target_full'));
+    }
+    await assert.rejects(stat(path), { code: 'ENOENT' });
+  } finally {
+    execFileSync('umount', [mount]);
+  }
+});
+
+test('a block device is written in place and must be large enough', async (t) => {
+  const path = join(directory, 'loop.raw');
+  const old = randomBytes(8 * MiB);
+  await writeFile(path, old);
+  let device: string;
+  try {
+    device = execFileSync('losetup', ['--find', '--show', path], { encoding: 'utf8' }).trim();
+  } catch {
+    return t.skip('no loop devices here');
+  }
+  try {
+    await assert.rejects(openFileTarget({ path: device, sizeBytes: 9 * MiB, overwrite: true }), (e) =>
+      hasCode(e, 'target_too_small'),
+    );
+    await assert.rejects(openFileTarget({ path: device, sizeBytes: MiB, overwrite: false }), (e) =>
+      hasCode(e, 'target_exists'),
+    );
+    await using target = await openFileTarget({ path: device, sizeBytes: 6 * MiB, overwrite: true });
+    assert.equal(target.sizeBytes, 8 * MiB);
+    assert.equal(target.fresh, false);
+    const from = randomBytes(MiB);
+    await target.write({ from, offset: MiB });
+    await target.zero({ offset: 3 * MiB + 1, length: 2 * MiB });
+    await target.flush();
+    await target[Symbol.asyncDispose]();
+    from.copy(old, MiB);
+    old.fill(0, 3 * MiB + 1, 5 * MiB + 1);
+    await using handle = await open(device, 'r');
+    const into = Buffer.alloc(8 * MiB);
+    await handle.read(into, 0, into.length, 0);
+    assert.ok(into.equals(old));
+  } finally {
+    execFileSync('losetup', ['--detach', device]);
+  }
+});
+
+test('a file that a crash left unfinished can be taken up again by its owner', async () => {
+  const path = join(directory, 'crashed.raw');
+  await writeFile(path, randomBytes(MiB));
+  await chmod(path, 0o200);
+  await using target = await openFileTarget({ path, sizeBytes: MiB, overwrite: true });
+  assert.equal(target.fresh, false);
+});

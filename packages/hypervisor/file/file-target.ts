@@ -1,0 +1,214 @@
+/**
+ * A raw disk to be written: a new sparse file, or an existing file or block device in place.
+ *
+ * A failed restore must not pass for a good one. A new file carries mode 0200 until its first `flush`, so that no QEMU
+ * of libvirt can open it after a crash, and is removed when it is disposed without a flush. What existed before is
+ * never removed; written half, it is neither the old nor the new disk, and the caller says so.
+ */
+import { type BigIntStats, constants } from 'node:fs';
+import { chmod, type FileHandle, open, unlink } from 'node:fs/promises';
+import { type BlockTarget, formatBytes, HoldfastError, MiB, systemErrorCode } from '@holdfast/base';
+import { diskFileKind, diskFileSizeBytes } from './disk-file.ts';
+import { targetFileError } from './file-errors.ts';
+import { type HolePuncher, holePuncher } from './hole-puncher.ts';
+
+const UNFINISHED_MODE = 0o200;
+const FINISHED_MODE = 0o600;
+
+/** As many as the thread pool runs at once, and some to follow. */
+const FILE_CONCURRENCY = 8;
+
+const zeros = Buffer.alloc(MiB);
+
+export type FileTargetOptions = {
+  readonly path: string;
+  /** Exact size of a regular file; the least size of a block device. */
+  readonly sizeBytes: number;
+  /** Take what exists: it is written in place (`fresh` false), a regular file gets exactly `sizeBytes`. */
+  readonly overwrite: boolean;
+  readonly signal?: AbortSignal | undefined;
+};
+
+/** @throws target_exists, target_unwritable, target_too_small, incompatible_target, target_full */
+export async function openFileTarget(options: FileTargetOptions): Promise<BlockTarget> {
+  options.signal?.throwIfAborted();
+  try {
+    return await createFile(options);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw targetFileError(options.path, error);
+    if (!options.overwrite) {
+      throw new HoldfastError('target_exists', `${options.path} exists already`, { facts: { path: options.path } });
+    }
+  }
+  try {
+    return await openExisting(options);
+  } catch (error) {
+    throw targetFileError(options.path, error);
+  }
+}
+
+async function createFile({ path, sizeBytes }: FileTargetOptions): Promise<BlockTarget> {
+  const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, UNFINISHED_MODE);
+  try {
+    await handle.truncate(sizeBytes);
+  } catch (error) {
+    await handle.close();
+    await unlink(path);
+    throw error;
+  }
+  return fileTarget({ path, handle, sizeBytes, fresh: true });
+}
+
+async function openExisting({ path, sizeBytes, signal }: FileTargetOptions): Promise<BlockTarget> {
+  const handle = await openUnfinishedToo(path);
+  try {
+    const stats = await handle.stat({ bigint: true });
+    refuseUnlessDisk(path, stats);
+    const nowBytes = await diskFileSizeBytes(stats);
+    if (stats.isBlockDevice() && nowBytes < sizeBytes) throw tooSmall({ path, nowBytes, sizeBytes });
+    const puncher = await holePuncher({ path, signal });
+    try {
+      if (stats.isFile() && nowBytes !== sizeBytes) await handle.truncate(sizeBytes);
+    } catch (error) {
+      await puncher?.[Symbol.asyncDispose]();
+      throw error;
+    }
+    return fileTarget({ path, handle, sizeBytes: stats.isFile() ? sizeBytes : nowBytes, fresh: false, puncher });
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** What a crash left behind with UNFINISHED_MODE belongs to us; its owner may take it up again. */
+async function openUnfinishedToo(path: string): Promise<FileHandle> {
+  const flags = constants.O_RDWR | constants.O_NONBLOCK;
+  try {
+    return await open(path, flags);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EACCES') throw error;
+    await using probe = await open(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    const { mode } = await probe.stat();
+    if ((mode & 0o777) !== UNFINISHED_MODE) throw error;
+    await probe.chmod(FINISHED_MODE);
+    return await open(path, flags);
+  }
+}
+
+function refuseUnlessDisk(path: string, stats: BigIntStats): void {
+  const kind = diskFileKind(stats);
+  if (kind === 'regular' || kind === 'block-device') return;
+  throw new HoldfastError('incompatible_target', `${path} is neither a file nor a block device`, { facts: { path } });
+}
+
+function tooSmall(at: { path: string; nowBytes: number; sizeBytes: number }): HoldfastError {
+  return new HoldfastError(
+    'target_too_small',
+    `${at.path} has ${formatBytes(at.nowBytes)} (${at.nowBytes} bytes), the disk needs ${at.sizeBytes} bytes`,
+    { facts: at },
+  );
+}
+
+type OpenTarget = {
+  readonly path: string;
+  readonly handle: FileHandle;
+  readonly sizeBytes: number;
+  readonly fresh: boolean;
+  readonly puncher?: HolePuncher | undefined;
+};
+
+function fileTarget(target: OpenTarget): BlockTarget {
+  const { path, handle, sizeBytes, fresh } = target;
+  let unfinished = fresh;
+  let closed: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await target.puncher?.[Symbol.asyncDispose]();
+    await handle.close();
+    if (unfinished) await unlink(path);
+  };
+  return {
+    sizeBytes,
+    concurrency: FILE_CONCURRENCY,
+    fresh,
+    // Neither a read nor a write that has begun can be called back: an abort is seen before the next one.
+    async read({ into, offset, signal }) {
+      await readFully({ target, into, offset, signal });
+    },
+    async write({ from, offset, signal }) {
+      await writeFully({ target, from, offset, signal });
+    },
+    async zero({ offset, length, signal }) {
+      await zeroRange({ target, offset, length, signal });
+    },
+    async flush() {
+      try {
+        await handle.datasync();
+        if (!unfinished) return;
+        await chmod(path, FINISHED_MODE);
+        unfinished = false;
+        await handle.sync();
+      } catch (error) {
+        throw targetFileError(path, error);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      closed ??= close();
+      await closed;
+    },
+  };
+}
+
+type RangeOptions = { readonly target: OpenTarget; readonly offset: number; readonly signal: AbortSignal | undefined };
+
+async function readFully({ target, into, offset, signal }: RangeOptions & { readonly into: Buffer }): Promise<void> {
+  let done = 0;
+  while (done < into.length) {
+    signal?.throwIfAborted();
+    const { bytesRead } = await target.handle.read(into, done, into.length - done, offset + done).catch((error) => {
+      throw targetFileError(target.path, error);
+    });
+    if (bytesRead === 0) {
+      throw new HoldfastError('target_unwritable', `${target.path} ends at ${offset + done} while it is written`);
+    }
+    done += bytesRead;
+  }
+}
+
+async function writeFully({ target, from, offset, signal }: RangeOptions & { readonly from: Buffer }): Promise<void> {
+  if (offset < 0 || offset + from.length > target.sizeBytes) {
+    throw new HoldfastError('internal', `write of ${from.length} bytes at ${offset} outside ${target.path}`);
+  }
+  let done = 0;
+  while (done < from.length) {
+    signal?.throwIfAborted();
+    try {
+      done += (await target.handle.write(from, done, from.length - done, offset + done)).bytesWritten;
+    } catch (error) {
+      throw targetFileError(target.path, error);
+    }
+  }
+}
+
+/** Punches what is whole in sectors, writes the ragged ends (and everything, where nothing can punch). */
+async function zeroRange(range: RangeOptions & { readonly length: number }): Promise<void> {
+  const { target, signal } = range;
+  const end = range.offset + range.length;
+  let position = range.offset;
+  if (target.puncher) {
+    const from = Math.ceil(range.offset / 512) * 512;
+    const to = Math.floor(end / 512) * 512;
+    if (from < to) {
+      await writeZeros(range, from);
+      await target.puncher.punch({ offset: from, length: to - from, signal });
+      position = to;
+    }
+  }
+  await writeZeros({ ...range, offset: position }, end);
+}
+
+async function writeZeros({ target, offset, signal }: RangeOptions, end: number): Promise<void> {
+  for (let position = offset; position < end; position += zeros.length) {
+    const from = zeros.subarray(0, Math.min(zeros.length, end - position));
+    await writeFully({ target, from, offset: position, signal });
+  }
+}

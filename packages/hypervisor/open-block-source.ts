@@ -1,0 +1,49 @@
+/** Opens any disk that can be named, for reading. */
+import { type BlockSource, type Extent, HoldfastError } from '@holdfast/base';
+import type { BlockLocation } from './block-location.ts';
+import { openFileSource } from './file/file-source.ts';
+import { detectImageFormat, type ImageFormat } from './image-format.ts';
+
+export type OpenedSource = BlockSource & {
+  /** "raw file /images/a.raw", for people. */
+  readonly description: string;
+  /** There when a bitmap was asked for: the ranges written since it began, ascending, inside the disk. */
+  changed?(options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<Extent>;
+  /**
+   * To be called when everything was read.
+   * @throws source_changed
+   */
+  confirmUnchanged?(): Promise<void>;
+};
+
+/**
+ * @throws source_not_found, source_unreadable (also: in use by another program), bitmap_not_found,
+ *   bitmap_inconsistent, nbd_failed, qemu_failed
+ */
+export async function openBlockSource(options: {
+  readonly location: BlockLocation;
+  /** Of a file; found out by its magic when absent. */
+  readonly format?: ImageFormat | undefined;
+  /** Name of a dirty bitmap, in the qcow2 file or offered by the NBD server. */
+  readonly bitmap?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<OpenedSource> {
+  const { location, signal } = options;
+  switch (location.kind) {
+    case 'file': {
+      const { path } = location;
+      const format = options.format ?? (await detectImageFormat(path));
+      if (format === 'qcow2') throw new HoldfastError('source_unreadable', 'qcow2 comes with the next commit');
+      const source = await openFileSource({ path, signal });
+      if (options.bitmap !== undefined) {
+        await source[Symbol.asyncDispose]();
+        throw new HoldfastError('bitmap_not_found', `${path} is a raw disk; only qcow2 images hold bitmaps`);
+      }
+      return Object.assign(source, { description: `raw disk ${path}` });
+    }
+    case 'nbd':
+      throw new HoldfastError('source_unreadable', 'NBD comes with the next commit');
+    default:
+      return location satisfies never;
+  }
+}
