@@ -69,10 +69,8 @@ export async function tellStory({ root, folder, tell, signal }: StoryRequest): P
     note: '8 MiB written, 8 MiB trimmed',
   });
 
-  const increment = await command(
-    ...['backup', '--storage', storage, '--resource', 'volumes/demo'],
-    ...['--parent', first.point, '--bitmap', bitmap, disk],
-  );
+  const since = ['--parent', first.point, '--bitmap', bitmap];
+  const increment = await command('backup', '--storage', storage, '--resource', 'volumes/demo', ...since, disk);
   const added = (await folderBytes(repository)) - storedByFull;
   tell({ title: 'holdfast backup (increment)', seconds: increment.seconds, note: `${mebibytes(added)} more stored` });
   const second = { point: pointOf(increment), kept: join(folder, 'kept-2.qcow2') };

@@ -1,0 +1,32 @@
+/**
+ * Which package may depend on which: docs/design/architecture.md as a table. A package's package.json may declare fewer,
+ * never more, and its code may import only what it declares. A package that is not in here does not exist yet.
+ */
+export const arrows: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  contracts: ['base'],
+  client: ['base', 'contracts'],
+  storage: ['base'],
+  engine: ['base', 'storage'],
+  hypervisor: ['base'],
+  database: ['base'],
+  domain: ['base', 'contracts', 'database'],
+  api: ['base', 'contracts', 'database', 'domain'],
+  work: ['base', 'contracts', 'database', 'domain'],
+  testing: ['base', 'contracts', 'database', 'engine', 'hypervisor', 'storage'],
+  server: ['api', 'base', 'contracts', 'database', 'domain', 'storage', 'work'],
+  agent: ['base', 'client', 'contracts', 'engine', 'hypervisor', 'storage'],
+  cli: ['base', 'client', 'contracts', 'engine', 'hypervisor', 'storage'],
+  panel: ['client', 'contracts'],
+  bench: ['base', 'engine', 'hypervisor', 'storage', 'testing'],
+  e2e: ['base', 'client', 'engine', 'hypervisor', 'storage', 'testing'],
+};
+
+/** What a package offers to composition roots and tests only; everybody else sees the port. */
+export const wiredByApps: readonly RegExp[] = [/^@holdfast\/storage\/drivers\b/];
+
+/** Only programs know the process they run in. */
+export const processUses: readonly RegExp[] = [
+  /\bprocess\s*\.\s*(?:env|argv|exit|exitCode|cwd|chdir)\b/,
+  /\bfrom\s+'(?:node:)?process'/,
+];
