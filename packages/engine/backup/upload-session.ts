@@ -1,0 +1,190 @@
+/**
+ * Everything one backup puts: packs, their index entries, the changes of the pack table. All disks of a point share it,
+ * so content that two disks have in common goes once.
+ */
+import { HoldfastError } from '@holdfast/base';
+import { type CompressionLevel, compressionLevels } from '../codec/compression.ts';
+import type { FrameKind } from '../codec/frame.ts';
+import { type ChunkIndex, openChunkIndex } from '../index/chunk-index.ts';
+import type { ChunkLocation } from '../index/chunk-location.ts';
+import { SessionIndex } from '../index/session-index.ts';
+import { PackTableChanges } from '../map/pack-table-changes.ts';
+import type { FrameReference } from '../pack/frame-reader.ts';
+import { PackWriter, type PendingLocation } from '../pack/pack-writer.ts';
+import { indexPrefix, type PackKind, packKey, sessionSpillPrefix } from '../repository/layout.ts';
+import type { Repository } from '../repository/repository.ts';
+import { readCollectionState } from '../session/collection-state.ts';
+import type { Session } from '../session/session.ts';
+
+/** Data packs in upload beside the one being filled: two keep a fast disk busy while hashing goes on. */
+const dataUploads = 2;
+const metaUploads = 1;
+
+/** Where a chunk is: in a pack of before, or in one of this session that may still be open. */
+export type ChunkPlace = { readonly location: ChunkLocation } | { readonly pending: PendingLocation };
+
+export type StoredChunk = { readonly place: ChunkPlace; readonly isNew: boolean };
+
+export type UploadSessionOptions = {
+  readonly repository: Repository;
+  readonly session: Session;
+  readonly level?: CompressionLevel | undefined;
+  readonly indexMemoryBytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+};
+
+export class UploadSession {
+  readonly tableChanges = new PackTableChanges();
+  readonly #options: UploadSessionOptions;
+  readonly #index: ChunkIndex;
+  readonly #own: SessionIndex;
+  readonly #condemned: ReadonlySet<string>;
+  readonly #data: PackWriter;
+  readonly #meta: PackWriter;
+  readonly #packIds: (string | undefined)[] = [];
+  /** Packs of others that were found on the storage (value: bytes) or found missing (undefined). */
+  readonly #foreignPacks = new Map<string, Promise<number | undefined>>();
+  /** Chunks on their way into a pack, by id: of two equal ones at once, one waits for the other. */
+  readonly #underway = new Map<string, Promise<ChunkPlace>>();
+
+  private constructor(options: UploadSessionOptions, index: ChunkIndex, condemned: ReadonlySet<string>) {
+    const { repository, session, signal } = options;
+    const { store, domain, configuration } = repository;
+    this.#options = options;
+    this.#index = index;
+    this.#condemned = condemned;
+    this.#own = new SessionIndex({
+      store,
+      prefix: indexPrefix(domain),
+      spillPrefix: sessionSpillPrefix(session.id),
+      excludedPacks: condemned,
+    });
+    const writer = (kind: PackKind, uploads: number) =>
+      new PackWriter({
+        store,
+        domain,
+        kind,
+        uploads,
+        hash: configuration.hash,
+        nonce: session.nonce,
+        targetBytes: configuration.defaults.pack_bytes,
+        nextOrdinal: () => this.#packIds.push(undefined) - 1,
+        onSealed: ({ ordinal, packId }) => {
+          this.#packIds[ordinal] = packId;
+          if (kind === 'data') this.#own.sealPack(ordinal, packId);
+        },
+        signal,
+      });
+    this.#data = writer('data', dataUploads);
+    this.#meta = writer('meta', metaUploads);
+  }
+
+  /** The session object must be on the storage before. */
+  static async open(options: UploadSessionOptions): Promise<UploadSession> {
+    const { repository, signal, indexMemoryBytes } = options;
+    const { condemnedPacks } = await readCollectionState(repository, signal);
+    const index = await openChunkIndex({
+      store: repository.store,
+      prefix: indexPrefix(repository.domain),
+      excludedPacks: condemnedPacks,
+      ...(indexMemoryBytes !== undefined && { memoryBudgetBytes: indexMemoryBytes }),
+      signal,
+    });
+    return new UploadSession(options, index, condemnedPacks);
+  }
+
+  /** Bytes of packs sealed so far, data and meta. */
+  get putBytes(): number {
+    return this.#data.written.storedBytes + this.#meta.written.storedBytes;
+  }
+
+  /**
+   * Makes sure the chunk is in the repository. `plain` may be reused once the promise has settled.
+   * @throws upload errors of any pack so far
+   */
+  async storeChunk(id: Buffer, plain: Buffer): Promise<StoredChunk> {
+    const own = await this.#own.lookup(id);
+    if (own) return { place: { pending: own }, isNew: false };
+    const name = id.toString('latin1');
+    const underway = this.#underway.get(name);
+    if (underway) return { place: await underway, isNew: false };
+    let isNew = false;
+    const placing = this.#place(id, plain, () => {
+      isNew = true;
+    });
+    this.#underway.set(name, placing);
+    try {
+      return { place: await placing, isNew };
+    } finally {
+      this.#underway.delete(name);
+    }
+  }
+
+  /** Stores map pages, roots and the like; never deduplicated, as they name locations. */
+  async storeMeta(kind: Exclude<FrameKind, 'data'>, plain: Buffer): Promise<{ id: Buffer; pending: PendingLocation }> {
+    const { codec } = this.#options.repository;
+    const id = codec.idOf(kind, plain);
+    const frame = await codec.encode({ kind, id, plain, level: compressionLevels.fast });
+    return { id, pending: await this.#meta.append(frame) };
+  }
+
+  /** The final location, or undefined while its pack is open. */
+  resolve(place: ChunkPlace): ChunkLocation | undefined {
+    if ('location' in place) return place.location;
+    const { packOrdinal, slot, offset, storedBytes } = place.pending;
+    const packId = this.#packIds[packOrdinal];
+    return packId === undefined ? undefined : { packId, slot, offset, storedBytes };
+  }
+
+  /** As `resolve`, after the pack was finished. */
+  referenceTo(stored: { readonly id: Buffer; readonly pending: PendingLocation }): FrameReference {
+    const location = this.resolve(stored);
+    if (!location) throw new HoldfastError('internal', 'A reference was asked for before its pack was sealed.');
+    return { id: stored.id, location };
+  }
+
+  /** Every data chunk stored so far is acknowledged afterwards. */
+  async finishData(): Promise<void> {
+    await this.#data.finish();
+  }
+
+  async finishMeta(): Promise<void> {
+    await this.#meta.finish();
+  }
+
+  /** After the commit: makes this session's chunks visible to other sessions. */
+  async publishIndex(): Promise<void> {
+    await this.#own.publish({ signal: this.#options.signal });
+  }
+
+  /** After a failure: nothing of this session is in flight afterwards. */
+  async abandon(): Promise<void> {
+    await Promise.all([this.#data.abandon(), this.#meta.abandon()]);
+    await this.#own.discard();
+  }
+
+  async #place(id: Buffer, plain: Buffer, onNew: () => void): Promise<ChunkPlace> {
+    const known = await this.#index.lookup(id);
+    if (known && (await this.#isPresent(known))) return { location: known };
+    onNew();
+    const { repository, level = compressionLevels.fast } = this.#options;
+    const frame = await repository.codec.encode({ kind: 'data', id, plain, level });
+    const pending = await this.#data.append(frame);
+    this.#own.add({ id, ...pending });
+    return { pending };
+  }
+
+  /** The index is advisory: a pack that it names is looked up once before anything is built on it. */
+  async #isPresent(location: ChunkLocation): Promise<boolean> {
+    const { packId, offset, storedBytes } = location;
+    if (this.#condemned.has(packId)) return false;
+    let size = this.#foreignPacks.get(packId);
+    if (!size) {
+      const { store, domain } = this.#options.repository;
+      const key = packKey({ domain, kind: 'data', packId });
+      size = store.head(key, { signal: this.#options.signal }).then((info) => info?.sizeBytes);
+      this.#foreignPacks.set(packId, size);
+    }
+    return ((await size) ?? 0) >= offset + storedBytes;
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * From plaintext to frame and back: hash, compress, encrypt; decrypt, decompress, check the id. What comes out of `decode`
+ * is what went in, or it throws; nothing in between.
+ */
+import { randomFillSync } from 'node:crypto';
+import { HoldfastError, hasCode } from '@holdfast/base';
+import { keyedHash, objectHash, type HashAlgorithm, type KeyedHash } from '../chunk/hash.ts';
+import type { DomainKeys } from '../repository/domain-keys.ts';
+import { compress, decompress } from './compression.ts';
+import {
+  authenticatedHeaderBytes,
+  decodeFrame,
+  encodeFrameHeader,
+  type Frame,
+  type FrameKind,
+  frameHeaderBytes,
+  saltBytes,
+} from './frame.ts';
+import { seal, tagBytes, unseal } from './sealing.ts';
+
+/** Raw is kept unless zstd saves at least this share; reading raw costs nothing. */
+const worthwhileSaving = 1 / 64;
+
+const noSalt = Buffer.alloc(saltBytes);
+
+/** A frame ready for a pack: parts to be laid one after the other. */
+export type EncodedFrame = {
+  readonly kind: FrameKind;
+  readonly id: Buffer;
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  readonly parts: readonly Buffer[];
+};
+
+export class ChunkCodec {
+  readonly #keys: DomainKeys;
+  readonly #algorithm: HashAlgorithm;
+  readonly #dataId: KeyedHash;
+  readonly #metaId: KeyedHash;
+
+  constructor(options: { readonly keys: DomainKeys; readonly algorithm: HashAlgorithm }) {
+    this.#keys = options.keys;
+    this.#algorithm = options.algorithm;
+    this.#dataId = keyedHash(options.algorithm, options.keys.dataIdKey);
+    this.#metaId = keyedHash(options.algorithm, options.keys.metaIdKey);
+  }
+
+  /** 32 bytes. Kinds that mean different things never share an id; pack tables are checkable without keys. */
+  idOf(kind: FrameKind, plain: Buffer): Buffer {
+    switch (kind) {
+      case 'data':
+        return this.#dataId(plain);
+      case 'mapPage':
+      case 'mapRoot':
+      case 'guestConfiguration':
+        return this.#metaId(plain);
+      case 'tablePage':
+      case 'tableRoot':
+        return objectHash(this.#algorithm, plain);
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  /** `plain` must not change until the promise settles; parts may be views of it. */
+  async encode(request: { kind: FrameKind; id: Buffer; plain: Buffer; level: number }): Promise<EncodedFrame> {
+    const { kind, id, plain } = request;
+    const packed = await compress(plain, request.level);
+    const raw = packed.length > plain.length * (1 - worthwhileSaving);
+    const body = raw ? plain : packed;
+    const encrypted = this.#keys.encryptionKey !== undefined && !isTable(kind);
+    const payloadBytes = body.length + (encrypted ? tagBytes : 0);
+    const header = encodeFrameHeader({
+      kind,
+      compression: raw ? 'raw' : 'zstd',
+      encryption: encrypted ? 'aes-256-gcm' : 'none',
+      keyEpoch: this.#keys.epoch,
+      plainBytes: plain.length,
+      payloadBytes,
+      id,
+      salt: encrypted ? randomFillSync(Buffer.alloc(saltBytes)) : noSalt,
+    });
+    const storedBytes = header.length + payloadBytes;
+    if (!encrypted) return { kind, id, plainBytes: plain.length, storedBytes, parts: [header, body] };
+    const sealed = seal(
+      {
+        domainKey: this.#keys.encryptionKey!,
+        id,
+        salt: header.subarray(52, 52 + saltBytes),
+        header: header.subarray(0, authenticatedHeaderBytes),
+      },
+      body,
+    );
+    return { kind, id, plainBytes: plain.length, storedBytes, parts: [header, ...sealed] };
+  }
+
+  /**
+   * The plaintext of the frame at the start of `bytes`, proved by its id.
+   * @param expected what the reference said; a frame that is something else is corrupt
+   * @throws chunk_corrupt, key_missing
+   */
+  async decode(bytes: Buffer, expected: { kind: FrameKind; id: Buffer }): Promise<Buffer> {
+    const frame = decodeFrame(bytes);
+    if (frame.header.kind !== expected.kind || !frame.header.id.equals(expected.id)) {
+      throw new HoldfastError('chunk_corrupt', `Chunk ${expected.id.toString('hex')} is not where its map says.`);
+    }
+    return await this.decodeFrame(frame);
+  }
+
+  /** As `decode`, for a frame that is taken as it comes (scrub). */
+  async decodeFrame(frame: Frame): Promise<Buffer> {
+    const { header } = frame;
+    let plain: Buffer;
+    try {
+      const body = header.encryption === 'none' ? frame.payload : this.#unseal(frame);
+      plain = header.compression === 'raw' ? body : await decompress(body, header.plainBytes);
+    } catch (cause) {
+      if (hasCode(cause, 'key_missing')) throw cause;
+      throw new HoldfastError('chunk_corrupt', `Chunk ${header.id.toString('hex')} cannot be unpacked.`, { cause });
+    }
+    if (plain.length !== header.plainBytes || !this.idOf(header.kind, plain).equals(header.id)) {
+      throw new HoldfastError(
+        'chunk_corrupt',
+        `Chunk ${header.id.toString('hex')} does not have the content of its id.`,
+      );
+    }
+    return plain;
+  }
+
+  #unseal(frame: Frame): Buffer {
+    const { header } = frame;
+    const domainKey = this.#keys.encryptionKey;
+    if (domainKey === undefined || header.keyEpoch !== this.#keys.epoch) {
+      throw new HoldfastError('key_missing', `A chunk needs the key of epoch ${header.keyEpoch}.`);
+    }
+    const input = {
+      domainKey,
+      id: header.id,
+      salt: header.salt,
+      header: frame.headerBytes.subarray(0, authenticatedHeaderBytes),
+    };
+    return unseal(input, frame.payload);
+  }
+}
+
+/** Upper bound of a stored frame, for a plaintext of `plainBytes`. */
+export function largestFrameBytes(plainBytes: number): number {
+  return frameHeaderBytes + plainBytes + tagBytes;
+}
+
+function isTable(kind: FrameKind): boolean {
+  return kind === 'tablePage' || kind === 'tableRoot';
+}

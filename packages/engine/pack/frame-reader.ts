@@ -1,0 +1,49 @@
+/**
+ * Fetches frames by location and proves them by id: the one way content comes back. Concurrent reads of one place share
+ * nothing; callers that read in bulk coalesce ranges themselves (`readRange`).
+ */
+import { HoldfastError, hasCode } from '@holdfast/base';
+import type { FrameKind } from '../codec/frame.ts';
+import type { ChunkLocation } from '../index/chunk-location.ts';
+import { type PackKind, packKey } from '../repository/layout.ts';
+import type { Repository } from '../repository/repository.ts';
+
+export type FrameReference = { readonly id: Buffer; readonly location: ChunkLocation };
+
+/** Plaintext of one frame. @throws chunk_corrupt (damaged or missing), key_missing, storage errors */
+export async function readFrame(
+  repository: Repository,
+  request: { readonly kind: FrameKind; readonly reference: FrameReference; readonly signal?: AbortSignal | undefined },
+): Promise<Buffer> {
+  const { kind, reference, signal } = request;
+  const { packId, offset, storedBytes } = reference.location;
+  const packKind = kind === 'data' ? 'data' : 'meta';
+  const bytes = await readRange(repository, { packKind, packId, offset, length: storedBytes, signal });
+  return await repository.codec.decode(bytes, { kind, id: reference.id });
+}
+
+/** A range of a pack, complete. @throws chunk_corrupt when pack or range is not there */
+export async function readRange(
+  repository: Repository,
+  request: {
+    readonly packKind: PackKind;
+    readonly packId: string;
+    readonly offset: number;
+    readonly length: number;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<Buffer> {
+  const { packKind, packId, offset, length, signal } = request;
+  const key = packKey({ domain: repository.domain, kind: packKind, packId });
+  let bytes: Buffer;
+  try {
+    bytes = await repository.store.get(key, { range: { offset, length }, signal });
+  } catch (cause) {
+    if (!hasCode(cause, 'object_not_found')) throw cause;
+    throw new HoldfastError('chunk_corrupt', `Pack ${packId} is missing.`, { cause, facts: { pack: packId } });
+  }
+  if (bytes.length < length) {
+    throw new HoldfastError('chunk_corrupt', `Pack ${packId} is cut short.`, { facts: { pack: packId } });
+  }
+  return bytes;
+}
