@@ -1,6 +1,6 @@
 /** A suite of test files, each in a process of its own, run by node:test. */
 import { globSync } from 'node:fs';
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { inspect } from 'node:util';
 import type { Skip, SuiteContext, SuiteResult } from './suite.ts';
@@ -24,7 +24,9 @@ export function runTests(kind: TestKind): (context: SuiteContext) => Promise<Sui
 
 function testFiles({ root, kind }: { root: string; kind: TestKind }): readonly string[] {
   const pattern = `${testFolders}/**/*${kind === 'unit' ? '' : `.${kind}`}.test.ts`;
-  const found = globSync(pattern, { cwd: root, exclude: (name) => name === 'node_modules' });
+  const found = globSync(pattern, { cwd: root, exclude: (name) => name === 'node_modules' }).map((file) =>
+    join(root, file),
+  );
   return kind === 'unit' ? found.filter((file) => !kinds.some((other) => file.endsWith(`.${other}.test.ts`))) : found;
 }
 
@@ -46,6 +48,12 @@ async function runFiles({ root, files, signal }: FilesRequest): Promise<SuiteRes
   stream.on('test:stderr', keepPrinted);
   stream.on('test:pass', ({ name, skip, todo, details }) => {
     if (details.type === 'suite') return;
+    if (files.includes(name)) {
+      // A file without a test is reported as a test that passed.
+      failed += 1;
+      failures.push(`FAILED ${relative(root, name)}: holds no test\n`);
+      return;
+    }
     const reason = skip ?? todo;
     if (reason === undefined || reason === false) passed += 1;
     else
@@ -57,7 +65,9 @@ async function runFiles({ root, files, signal }: FilesRequest): Promise<SuiteRes
     failed += 1;
     if (file !== undefined) failedFiles.add(file);
     const place = file === undefined ? '' : ` (${relative(root, file)}${line === undefined ? '' : `:${line}`})`;
-    failures.push(`FAILED ${name}${place}\n${indent(inspect(details.error.cause ?? details.error, { depth: 6 }))}\n`);
+    failures.push(
+      `FAILED ${files.includes(name) ? 'the file itself' : name}${place}\n${indent(inspect(details.error.cause ?? details.error, { depth: 6 }))}\n`,
+    );
   });
   for await (const _ of stream); // drains; the listeners above do the counting
 
@@ -65,7 +75,6 @@ async function runFiles({ root, files, signal }: FilesRequest): Promise<SuiteRes
     const printed = printedByFile.get(file);
     if (printed) failures.push(`printed by ${relative(root, file)}:\n${indent(printed)}\n`);
   }
-  if (passed + failed + skipped.length === 0) return { passed: 0, failed: 1, skipped, failures: 'no test ran\n' };
   return { passed, failed, skipped, failures: failures.join('\n') };
 }
 
