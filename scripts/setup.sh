@@ -110,13 +110,16 @@ setup_node() {
 }
 
 # node_modules/.holdfast-lock is the lockfile that node_modules was made from.
+#
+# `npm install --no-save`, not `npm ci`: versions and integrity come from the lockfile just the same, but `npm ci` refuses
+# a lockfile that was made where the registry mirror does not hold the optional packages of other platforms.
 setup_npm() {
   local stamp=$root/node_modules/.holdfast-lock
   cmp -s "$root/package-lock.json" "$stamp" && return 0
   command -v npm >/dev/null || setup_fail 'npm is missing; install it (Debian: apt-get install npm)'
   setup_say 'installing npm packages'
-  (cd "$root" && PATH="$(dirname "$NODE"):$PATH" setup_retry npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) ||
-    setup_fail 'npm ci failed'
+  (cd "$root" && PATH="$(dirname "$NODE"):$PATH" setup_retry npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error >&2) ||
+    setup_fail 'npm install failed'
   cp "$root/package-lock.json" "$stamp"
 }
 
