@@ -38,14 +38,16 @@ export type DiskOutcome = {
   readonly distrusted: string | undefined;
 };
 
+/** What was done since the last call: bytes of the disk that are settled, and how many of them were read. */
+export type OnDiskProgress = (step: { readonly doneBytes: number; readonly readBytes: number }) => void;
+
 type Counters = { -readonly [Name in keyof DiskCounters]: number };
 
 export async function backupDisk(options: {
   readonly repository: Repository;
   readonly upload: UploadSession;
   readonly disk: DiskInput;
-  /** Bytes of the disk that have been dealt with, whether read or not. */
-  readonly onProgress?: ((bytes: number) => void) | undefined;
+  readonly onProgress?: OnDiskProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }): Promise<DiskOutcome> {
   const { repository, upload, disk, signal } = options;
@@ -106,7 +108,7 @@ export async function backupDisk(options: {
           pages.setEntry(open, index, { kind: 'stored', id, place });
         }
       }
-      options.onProgress?.(into.length);
+      options.onProgress?.({ doneBytes: into.length, readBytes: into.length });
       await pages.writeReadyPages();
     },
   });
@@ -154,7 +156,7 @@ async function* pageJobs(options: {
   readonly changed: ChunkSet | undefined;
   readonly pages: PageBuilder;
   readonly counters: Counters;
-  readonly onProgress: ((bytes: number) => void) | undefined;
+  readonly onProgress: OnDiskProgress | undefined;
   readonly signal: AbortSignal | undefined;
 }): AsyncGenerator<{ readonly open: OpenPage; readonly chunk: number }> {
   const { disk, geometry, changed, pages, counters, onProgress, signal } = options;
@@ -165,7 +167,7 @@ async function* pageJobs(options: {
       const count = Math.min(chunksPerPage, geometry.chunkCount - nextPage * chunksPerPage);
       counters.unchanged_chunks += count;
       pages.keepPage(nextPage);
-      onProgress?.(count * geometry.chunkBytes);
+      onProgress?.({ doneBytes: count * geometry.chunkBytes, readBytes: 0 });
     }
   };
   for await (const { chunk, zero } of planChunks({ source: disk.source, geometry, changed, signal })) {
@@ -180,7 +182,7 @@ async function* pageJobs(options: {
     else {
       counters.zero_chunks += 1;
       pages.setEntry(open, chunk % chunksPerPage, zeroReference);
-      onProgress?.(chunkLengthAt(geometry, chunk));
+      onProgress?.({ doneBytes: chunkLengthAt(geometry, chunk), readBytes: 0 });
       if (open.missing === 0) await pages.writeReadyPages();
     }
   }
@@ -193,7 +195,7 @@ function keepCleanEntries(options: {
   readonly changed: ChunkSet;
   readonly pages: PageBuilder;
   readonly counters: Counters;
-  readonly onProgress: ((bytes: number) => void) | undefined;
+  readonly onProgress: OnDiskProgress | undefined;
 }): void {
   const { open, geometry, changed, pages, counters, onProgress } = options;
   for (let index = 0; index < open.entries.length; index += 1) {
@@ -201,6 +203,6 @@ function keepCleanEntries(options: {
     if (changed.has(chunk)) continue;
     counters.unchanged_chunks += 1;
     pages.setEntry(open, index, open.before[index]!);
-    onProgress?.(chunkLengthAt(geometry, chunk));
+    onProgress?.({ doneBytes: chunkLengthAt(geometry, chunk), readBytes: 0 });
   }
 }

@@ -57,7 +57,7 @@ export class UploadSession {
       store,
       prefix: indexPrefix(domain),
       spillPrefix: sessionSpillPrefix(session.id),
-      excludedPacks: condemned,
+      signal,
     });
     const writer = (kind: PackKind, uploads: number) =>
       new PackWriter({

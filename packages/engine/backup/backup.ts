@@ -1,0 +1,139 @@
+/**
+ * A backup: session, disks, packs, manifest - steps 1 to 4 of the safety argument. Until the manifest is put nothing is
+ * listed; whatever goes wrong before leaves only packs that nobody refers to.
+ */
+import { hostname } from 'node:os';
+import { type BlockSource, type Extent, HoldfastError, newId } from '@holdfast/base';
+import type { CompressionLevel } from '../codec/compression.ts';
+import type { consistencies, Manifest } from '../manifest/manifest.ts';
+import type { RestorePoint } from '../manifest/points.ts';
+import { checkResource } from '../repository/layout.ts';
+import type { Repository } from '../repository/repository.ts';
+import { openSession } from '../session/session.ts';
+import { commit } from './commit.ts';
+import { chooseLineage } from './lineage.ts';
+import { transfer } from './transfer.ts';
+import { UploadSession } from './upload-session.ts';
+
+export type BackupDisk = {
+  /** Device name in the guest, unique in the point. */
+  readonly name: string;
+  readonly source: BlockSource;
+  /** Extents changed since the parent point. Absent: everything is read, only new content is stored. */
+  readonly changed?: AsyncIterable<Extent> | Iterable<Extent> | undefined;
+  readonly bitmap?: string | undefined;
+  /** Why there are no `changed` extents although the caller wanted an increment. */
+  readonly fallbackReason?: string | undefined;
+  /** Called when all of the disk was read: throws when what was read cannot be trusted. */
+  readonly confirm?: (() => Promise<void>) | undefined;
+};
+
+export type BackupProgress = {
+  /** Of all disks: dealt with, whether read, known zero or known unchanged. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly readBytes: number;
+  readonly putBytes: number;
+};
+
+export type BackupOptions = {
+  readonly repository: Repository;
+  /** `volumes/NAME` or `instances/NAME`. */
+  readonly resource: string;
+  readonly disks: readonly BackupDisk[];
+  /** The point that `changed` counts from; the new point joins its series. */
+  readonly parent?: RestorePoint | undefined;
+  readonly origin?: Manifest['origin'];
+  readonly consistency?: (typeof consistencies)[number];
+  readonly label?: string | undefined;
+  /** Domain XML, nvram and the like; kept encrypted where the repository is. */
+  readonly guestConfiguration?: Buffer | undefined;
+  readonly chunkBytes?: number | undefined;
+  readonly level?: CompressionLevel | undefined;
+  readonly indexMemoryBytes?: number | undefined;
+  readonly onProgress?: ((progress: BackupProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+};
+
+export type BackupOutcome = {
+  readonly point: RestorePoint;
+  /** Sentences for the user: fallbacks, a series that was closed. */
+  readonly warnings: readonly string[];
+};
+
+/**
+ * @throws resource_invalid, resource_busy, source errors, storage errors, session_fenced, pack_condemned; then no point
+ * exists. Abort: the same, and what is in flight is awaited.
+ */
+export async function backup(options: BackupOptions): Promise<BackupOutcome> {
+  const { repository, signal } = options;
+  const resource = checkResource(options.resource);
+  checkDisks(options.disks);
+  const startedMs = repository.clock.monotonicMs();
+  await using session = await openSession({ repository, role: 'writer', resource, signal });
+  const upload = await UploadSession.open({ ...options, session });
+  try {
+    const lineage = await chooseLineage(options, resource);
+    const { disks, roots, guest, table } = await transfer({ options, upload, lineage });
+    const manifest: Manifest = {
+      id: newId('bkp', repository.clock),
+      session: session.id,
+      domain: repository.domain,
+      resource,
+      created_at: new Date(repository.clock.nowMs()).toISOString(),
+      key_epoch: repository.keys.epoch,
+      lock_until: null,
+      roots,
+      guest_configuration: guest,
+      series: lineage.series,
+      increment_id: lineage.incrementId,
+      parent: lineage.parent?.manifest.id ?? null,
+      origin: options.origin ?? 'manual',
+      requested: lineage.parent ? 'incremental' : 'full',
+      actual: disks.every((disk) => disk.actual === 'incremental') ? 'incremental' : 'full',
+      consistency: options.consistency ?? 'crash',
+      zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+      host: hostname(),
+      label: options.label ?? null,
+      keep_reasons: [],
+      put_bytes: upload.putBytes,
+      duration_ms: Math.round(repository.clock.monotonicMs() - startedMs),
+      disks,
+      table,
+    };
+    const key = await commit({ repository, manifest, signal });
+    const published = await publish(upload);
+    const fallbacks = disks.filter((disk) => disk.fallback_reason !== null && lineage.parent);
+    return {
+      point: { key, manifest },
+      warnings: [
+        ...lineage.warnings,
+        ...fallbacks.map((disk) => `Disk ${disk.name} was read in full: ${disk.fallback_reason}.`),
+        ...published,
+      ],
+    };
+  } catch (error) {
+    await upload.abandon();
+    throw error;
+  }
+}
+
+/** The point exists by now. The index is advisory: its failure costs a later upload and nothing else. */
+async function publish(upload: UploadSession): Promise<string[]> {
+  try {
+    await upload.publishIndex();
+    return [];
+  } catch (error) {
+    return [`The index could not be updated (${error instanceof Error ? error.message : String(error)}).`];
+  }
+}
+
+function checkDisks(disks: readonly BackupDisk[]): void {
+  if (disks.length === 0) throw new HoldfastError('usage', 'A point needs at least one disk.');
+  for (const { name } of disks) {
+    if (!/^[a-z][a-z0-9]{0,31}$/.test(name)) throw new HoldfastError('usage', `"${name}" is not a disk name like vda.`);
+  }
+  if (new Set(disks.map(({ name }) => name)).size < disks.length) {
+    throw new HoldfastError('usage', 'A disk is named twice.');
+  }
+}

@@ -1,0 +1,33 @@
+export {
+  type BackupDisk,
+  type BackupOptions,
+  type BackupOutcome,
+  type BackupProgress,
+  backup,
+} from './backup/backup.ts';
+export { type ChunkProfile, chunkProfiles } from './chunk/geometry.ts';
+export { type HashAlgorithm, hashAlgorithms } from './chunk/hash.ts';
+export { type CompressionLevel, compressionLevels } from './codec/compression.ts';
+export type { DiskCounters, Manifest, ManifestDisk } from './manifest/manifest.ts';
+export {
+  type DamagedPoint,
+  findPoint,
+  listPoints,
+  type PointListing,
+  type RestorePoint,
+} from './manifest/points.ts';
+export type { KeyRecord } from './repository/key-record.ts';
+export {
+  type InitOptions,
+  initRepository,
+  type OpenOptions,
+  openRepository,
+  putKeyRecord,
+  type Repository,
+  type RepositoryConfiguration,
+  readKeyRecords,
+  unlockSecret,
+} from './repository/repository.ts';
+export { type RestoreOptions, type RestoreOutcome, type RestoreProgress, restoreDisk } from './restore/restore-disk.ts';
+export { openPointDisk, type PointDiskOptions } from './serve/point-disk.ts';
+export { fenceSession, listSessions, type SessionRecord } from './session/session.ts';

@@ -1,0 +1,219 @@
+/**
+ * Brings one disk of a point back onto a target: many fetches in flight, writes out of order, every chunk proved by its
+ * id before it is written. On a target that already holds something, only what differs is written; run again after an
+ * interruption it goes on where it was.
+ */
+import { type BlockTarget, formatBytes, HoldfastError, runLanes } from '@holdfast/base';
+import { chunkLengthAt, chunksPerPage, type Geometry } from '../chunk/geometry.ts';
+import { isAllZero } from '../chunk/zero.ts';
+import type { RestorePoint } from '../manifest/points.ts';
+import { MapReader } from '../map/map-reader.ts';
+import type { Reference } from '../map/reference-list.ts';
+import { readRange } from '../pack/frame-reader.ts';
+import type { Repository } from '../repository/repository.ts';
+import { openSession } from '../session/session.ts';
+import { type FetchJob, planFetches, type WantedChunk } from './fetch-plan.ts';
+
+/** Hides the latency of a network storage (PBS measured 1 -> 16 fetches: 557 -> 1514 MB/s). */
+const fetchLanes = 16;
+/** Pages planned together: 4 GiB of disk at 1 MiB chunks. */
+const pagesPerWindow = 16;
+
+export type RestoreProgress = {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly fetchedBytes: number;
+};
+
+export type RestoreOutcome = {
+  readonly sizeBytes: number;
+  /** Written with content. */
+  readonly writtenBytes: number;
+  /** Made zero, or left as the zeros they were. */
+  readonly zeroBytes: number;
+  /** Found right on the target and left alone. */
+  readonly keptBytes: number;
+  /** Read from the storage. */
+  readonly fetchedBytes: number;
+};
+
+type Tally = { -readonly [Name in keyof RestoreOutcome]: number };
+
+export type RestoreOptions = {
+  readonly repository: Repository;
+  readonly point: RestorePoint;
+  /** Name of the disk; may be left out when the point has one. */
+  readonly disk?: string | undefined;
+  readonly target: BlockTarget;
+  readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+};
+
+/**
+ * The target is flushed afterwards. Cancel or failure leaves it partly written.
+ * @throws disk_not_found, target_too_small, chunk_corrupt, target errors, storage errors
+ */
+export async function restoreDisk(options: RestoreOptions): Promise<RestoreOutcome> {
+  const { repository, point, target, signal } = options;
+  await using _session = await openSession({ repository, role: 'reader', resource: point.manifest.resource, signal });
+  const map = await openDiskMap(options);
+  const { geometry } = map;
+  if (target.sizeBytes < geometry.sizeBytes) {
+    throw new HoldfastError(
+      'target_too_small',
+      `The disk has ${formatBytes(geometry.sizeBytes)}, the target ${formatBytes(target.sizeBytes)}.`,
+      { facts: { disk_bytes: geometry.sizeBytes, target_bytes: target.sizeBytes } },
+    );
+  }
+  const tally: Tally = { sizeBytes: geometry.sizeBytes, writtenBytes: 0, zeroBytes: 0, keptBytes: 0, fetchedBytes: 0 };
+  const report = () =>
+    options.onProgress?.({
+      doneBytes: tally.writtenBytes + tally.zeroBytes + tally.keptBytes,
+      totalBytes: geometry.sizeBytes,
+      fetchedBytes: tally.fetchedBytes,
+    });
+  await runLanes({
+    jobs: fetchJobs({ options, map, tally, report }),
+    lanes: fetchLanes,
+    signal,
+    run: async (job) => {
+      await fetchAndWrite({ options, geometry, job, tally });
+      report();
+    },
+  });
+  await target.flush();
+  return tally;
+}
+
+/** The map of a disk of a point. @throws disk_not_found, chunk_corrupt */
+export async function openDiskMap(options: {
+  readonly repository: Repository;
+  readonly point: RestorePoint;
+  readonly disk?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<MapReader> {
+  const { repository, point, disk, signal } = options;
+  const { manifest } = point;
+  const names = manifest.disks.map(({ name }) => name).join(', ');
+  if (disk === undefined && manifest.disks.length > 1) {
+    throw new HoldfastError('disk_not_found', `The point has several disks (${names}).`);
+  }
+  const index = disk === undefined ? 0 : manifest.disks.findIndex(({ name }) => name === disk);
+  const root = manifest.roots[index];
+  if (!root) throw new HoldfastError('disk_not_found', `The point has no disk ${disk}; it has ${names}.`);
+  return await MapReader.open(repository, { root, signal });
+}
+
+type Work = {
+  readonly options: RestoreOptions;
+  readonly map: MapReader;
+  readonly tally: Tally;
+  readonly report: () => void;
+};
+
+/** Goes through the map in windows; settles zeros and what is right already, yields what must be fetched. */
+async function* fetchJobs(work: Work): AsyncGenerator<FetchJob> {
+  const { map, options } = work;
+  for (let page = 0; page < map.geometry.pageCount; page += pagesPerWindow) {
+    const entries: Reference[] = [];
+    const end = Math.min(page + pagesPerWindow, map.geometry.pageCount);
+    for (let next = page; next < end; next += 1) entries.push(...(await map.page(next, options.signal)));
+    const first = page * chunksPerPage;
+    const { target } = options;
+    const wanted =
+      target.fresh || !target.read ? await takeAll(work, entries, first) : await takeDiffering(work, entries, first);
+    yield* planFetches(wanted);
+    work.report();
+  }
+}
+
+/** Nothing on the target is looked at: zeros are written as zeros unless it is fresh. */
+async function takeAll(work: Work, entries: readonly Reference[], first: number): Promise<WantedChunk[]> {
+  const { options, map, tally } = work;
+  const { target, signal } = options;
+  const wanted: WantedChunk[] = [];
+  for (let index = 0; index < entries.length; ) {
+    const reference = entries[index]!;
+    if (reference.kind !== 'zero') {
+      wanted.push({ chunk: first + index, reference: needData(reference, first + index, options) });
+      index += 1;
+      continue;
+    }
+    let end = index + 1;
+    while (entries[end]?.kind === 'zero') end += 1;
+    const offset = (first + index) * map.geometry.chunkBytes;
+    const length = Math.min(map.geometry.sizeBytes, (first + end) * map.geometry.chunkBytes) - offset;
+    if (!target.fresh) await target.zero({ offset, length, signal });
+    tally.zeroBytes += length;
+    index = end;
+  }
+  return wanted;
+}
+
+/** Reads the target and keeps what is right. */
+async function takeDiffering(work: Work, entries: readonly Reference[], first: number): Promise<WantedChunk[]> {
+  const { options, map, tally, report } = work;
+  const { repository, target, signal } = options;
+  const { geometry } = map;
+  const wanted: WantedChunk[] = [];
+  const lanes = target.concurrency;
+  const buffers = Array.from({ length: lanes }, () => Buffer.allocUnsafeSlow(geometry.chunkBytes));
+  await runLanes({
+    jobs: entries.entries(),
+    lanes,
+    signal,
+    run: async ([index, reference], lane) => {
+      const chunk = first + index;
+      const into = buffers[lane]!.subarray(0, chunkLengthAt(geometry, chunk));
+      const offset = chunk * geometry.chunkBytes;
+      await target.read!({ into, offset, signal });
+      if (reference.kind === 'zero') {
+        if (!isAllZero(into)) await target.zero({ offset, length: into.length, signal });
+        tally.zeroBytes += into.length;
+      } else {
+        const data = needData(reference, chunk, options);
+        if (repository.codec.idOf('data', into).equals(data.id)) tally.keptBytes += into.length;
+        else wanted.push({ chunk, reference: data });
+      }
+      report();
+    },
+  });
+  return wanted;
+}
+
+function needData(reference: Reference, chunk: number, options: RestoreOptions): Reference & { kind: 'data' } {
+  if (reference.kind === 'data') return reference;
+  const { id } = options.point.manifest;
+  throw new HoldfastError('chunk_corrupt', `Chunk ${chunk} of point ${id} is recorded as unreadable.`);
+}
+
+async function fetchAndWrite(request: {
+  readonly options: RestoreOptions;
+  readonly geometry: Geometry;
+  readonly job: FetchJob;
+  readonly tally: Tally;
+}): Promise<void> {
+  const { options, geometry, job, tally } = request;
+  const { repository, target, signal } = options;
+  const { packId, offset, length } = job;
+  const range = await readRange(repository, { packKind: 'data', packId, offset, length, signal });
+  tally.fetchedBytes += length;
+  for (const { reference, chunks } of job.chunks) {
+    const { location, id } = reference;
+    const start = location.offset - offset;
+    const plain = await repository.codec.decode(range.subarray(start, start + location.storedBytes), {
+      kind: 'data',
+      id,
+    });
+    for (const chunk of chunks) {
+      if (plain.length !== chunkLengthAt(geometry, chunk)) {
+        throw new HoldfastError(
+          'chunk_corrupt',
+          `Chunk ${chunk} has ${plain.length} bytes, which does not fit its place.`,
+        );
+      }
+      await target.write({ from: plain, offset: chunk * geometry.chunkBytes, signal });
+      tally.writtenBytes += plain.length;
+    }
+  }
+}
