@@ -1,3 +1,4 @@
+export { bodyParts, bodySizeBytes } from './blob-body.ts';
 export type {
   BlobBody,
   BlobInfo,
@@ -6,3 +7,19 @@ export type {
   CallOptions,
   StorageCapabilities,
 } from './blob-store.ts';
+export { resolveRange } from './byte-range.ts';
+export {
+  type CheckStorageOptions,
+  checkStorage,
+  type StorageCheckReport,
+  type StorageCheckResult,
+} from './conformance/check-storage.ts';
+export type { ProbedCapability, StorageCheck, StorageCheckContext } from './conformance/storage-check.ts';
+export { storageChecks } from './conformance/storage-checks.ts';
+export { LocalStore, type LocalStoreOptions } from './drivers/local/local-store.ts';
+export { assertKeyPrefix, assertObjectKey, isKeySegment, maxKeyLength } from './object-key.ts';
+export { parseStorageUrl, type StorageLocation } from './storage-url.ts';
+export { type MeteredStore, type StorageUsage, type StorageVerb, type VerbUsage, withMeter } from './wrappers/meter.ts';
+export { isRetryable, type RetryEvent, type RetryOptions, withRetry } from './wrappers/retry.ts';
+export { type Sleep, systemSleep } from './wrappers/sleep.ts';
+export { type ThrottleOptions, withThrottle } from './wrappers/throttle.ts';

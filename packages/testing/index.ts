@@ -1,0 +1,15 @@
+export { type FakeClock, fakeClock } from './fake-clock.ts';
+export {
+  crashAt,
+  type Fault,
+  type FaultScript,
+  faultsAt,
+  SimulatedCrash,
+  type StorageFailure,
+} from './storage/fault.ts';
+export { type FaultyStore, type FaultyStoreOptions, faultyStore, type StorageCall } from './storage/faulty-store.ts';
+export { MemoryStore } from './storage/memory-store.ts';
+export { type RandomFaultsOptions, randomFaults } from './storage/random-faults.ts';
+export { seededRandom } from './storage/seeded-random.ts';
+export { type TemporaryDirectory, temporaryDirectory } from './storage/temporary-directory.ts';
+export { testConformance } from './storage/test-conformance.ts';
