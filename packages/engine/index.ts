@@ -16,6 +16,7 @@ export {
   type PointListing,
   type RestorePoint,
 } from './manifest/points.ts';
+export { type AdoptReport, adoptRepository } from './repository/adopt.ts';
 export type { KeyRecord } from './repository/key-record.ts';
 export {
   type InitOptions,
@@ -31,3 +32,12 @@ export {
 export { type RestoreOptions, type RestoreOutcome, type RestoreProgress, restoreDisk } from './restore/restore-disk.ts';
 export { openPointDisk, type PointDiskOptions } from './serve/point-disk.ts';
 export { fenceSession, listSessions, type SessionRecord } from './session/session.ts';
+export { checkRepository, type RepositoryCheck } from './verify/check-repository.ts';
+export {
+  assertClean,
+  type PointVerdict,
+  type VerifyOptions,
+  type VerifyProgress,
+  type VerifyReport,
+  verifyRepository,
+} from './verify/verify-repository.ts';

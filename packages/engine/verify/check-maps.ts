@@ -1,0 +1,106 @@
+/**
+ * Walks every map of a point and proves that each entry leads to the content it names: the slot it points at is listed in
+ * the pack's directory under the same id, and was not found bad.
+ */
+import { HoldfastError } from '@holdfast/base';
+import type { FrameKind } from '../codec/frame.ts';
+import type { RestorePoint } from '../manifest/points.ts';
+import { MapReader } from '../map/map-reader.ts';
+import { type FrameReference, readFrame } from '../pack/frame-reader.ts';
+import { readPackDirectory } from '../pack/pack-directory.ts';
+import type { PackSlot } from '../pack/pack-format.ts';
+import { packKey } from '../repository/layout.ts';
+import type { Repository } from '../repository/repository.ts';
+
+/** Directories of neighbouring packs are asked for again and again: about 10 KiB each. */
+const cachedDirectories = 512;
+/** A point with more than this many problems is lost anyway; the rest is counted. */
+const namedProblems = 20;
+
+export type BadSlots = ReadonlyMap<string, ReadonlySet<number>>;
+
+export class MapChecker {
+  readonly #repository: Repository;
+  readonly #badSlots: BadSlots;
+  readonly #directories = new Map<string, Promise<readonly PackSlot[] | HoldfastError>>();
+
+  constructor(repository: Repository, badSlots: BadSlots) {
+    this.#repository = repository;
+    this.#badSlots = badSlots;
+  }
+
+  /** Sentences; none when every chunk of the point can be had back. @throws storage errors */
+  async problemsOf(point: RestorePoint, signal?: AbortSignal): Promise<string[]> {
+    const { manifest } = point;
+    const problems: string[] = [];
+    let more = 0;
+    const note = (problem: string) => {
+      if (problems.length < namedProblems) problems.push(problem);
+      else more += 1;
+    };
+    if (manifest.guest_configuration) {
+      const request = { kind: 'guestConfiguration', reference: manifest.guest_configuration, signal } as const;
+      await attempt(note, 'guest configuration', async () => void (await readFrame(this.#repository, request)));
+    }
+    for (const [index, disk] of manifest.disks.entries()) {
+      await attempt(note, `disk ${disk.name}`, async () => {
+        const map = await MapReader.open(this.#repository, { root: manifest.roots[index]!, signal });
+        for (let page = 0; page < map.geometry.pageCount; page += 1) {
+          signal?.throwIfAborted();
+          await attempt(note, `disk ${disk.name}, map page ${page}`, async () => {
+            for (const entry of await map.page(page, signal)) {
+              if (entry.kind === 'bad')
+                note(`Disk ${disk.name} has a chunk that was unreadable when the point was made.`);
+              if (entry.kind !== 'data') continue;
+              const problem = await this.#problemOf('data', entry);
+              if (problem) note(`Disk ${disk.name}: ${problem}`);
+            }
+          });
+        }
+      });
+    }
+    return more === 0 ? problems : [...problems, `${more} more.`];
+  }
+
+  async #problemOf(kind: FrameKind, { id, location }: FrameReference): Promise<string | undefined> {
+    const { packId, slot, offset, storedBytes } = location;
+    const directory = await this.#directory(packId);
+    if (directory instanceof HoldfastError) return directory.message;
+    const found = directory[slot];
+    const right =
+      found?.kind === kind && found.id.equals(id) && found.offset === offset && found.storedBytes === storedBytes;
+    if (!right) return `Chunk ${id.toString('hex')} is not in pack ${packId} where its map says.`;
+    return this.#badSlots.get(packId)?.has(slot)
+      ? `Chunk ${id.toString('hex')} in pack ${packId} is damaged.`
+      : undefined;
+  }
+
+  async #directory(packId: string): Promise<readonly PackSlot[] | HoldfastError> {
+    let directory = this.#directories.get(packId);
+    if (!directory) {
+      const { store, domain } = this.#repository;
+      const key = packKey({ domain, kind: 'data', packId });
+      directory = readPackDirectory({ store, key, packId }).catch((error: unknown) => {
+        if (error instanceof HoldfastError && isDamage(error)) return error;
+        throw error;
+      });
+      this.#directories.set(packId, directory);
+      if (this.#directories.size > cachedDirectories) this.#directories.delete(this.#directories.keys().next().value!);
+    }
+    return await directory;
+  }
+}
+
+/** Damage becomes a note; everything else goes on up. */
+async function attempt(note: (problem: string) => void, what: string, run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || !isDamage(error)) throw error;
+    note(`${what}: ${error.message}`);
+  }
+}
+
+function isDamage(error: HoldfastError): boolean {
+  return ['chunk_corrupt', 'repository_damaged', 'object_not_found'].includes(error.code);
+}

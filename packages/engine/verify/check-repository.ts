@@ -1,0 +1,69 @@
+/** What lies in a repository, without reading content: points, packs in use and not, open sessions. */
+import { listPoints } from '../manifest/points.ts';
+import { indexPrefix, packsPrefix } from '../repository/layout.ts';
+import type { Repository, RepositoryConfiguration } from '../repository/repository.ts';
+import { livenessOf } from '../session/process-identity.ts';
+import { listSessions, type SessionRecord } from '../session/session.ts';
+import { packsOfPoint } from './point-packs.ts';
+
+type Sum = { readonly count: number; readonly bytes: number };
+
+export type RepositoryCheck = {
+  readonly configuration: RepositoryConfiguration;
+  readonly encrypted: boolean;
+  readonly points: number;
+  readonly resources: number;
+  /** Manifests that cannot be read. */
+  readonly damagedManifests: readonly string[];
+  /** Packs that some point's table names but that are not there. */
+  readonly missingPacks: readonly string[];
+  readonly dataPacks: Sum;
+  readonly metaPacks: Sum;
+  readonly indexRuns: Sum;
+  /** Packs that no point refers to: of a backup that is running, or left over from one that failed. */
+  readonly unreferencedPacks: Sum;
+  readonly sessions: readonly (SessionRecord & { readonly liveness: ReturnType<typeof livenessOf> })[];
+};
+
+/** @throws storage errors, chunk_corrupt when a pack table cannot be read */
+export async function checkRepository(options: {
+  readonly repository: Repository;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<RepositoryCheck> {
+  const { repository, signal } = options;
+  const { points, damaged } = await listPoints({ repository, signal });
+  const needed = new Set<string>();
+  for (const { manifest } of points) {
+    for await (const { packId } of packsOfPoint(repository, manifest, signal)) needed.add(packId);
+  }
+  const present = new Map<string, number>();
+  const sumOf = async (prefix: string, onPack?: (packId: string, bytes: number) => void): Promise<Sum> => {
+    let count = 0;
+    let bytes = 0;
+    for await (const { key, sizeBytes } of repository.store.list(prefix, { signal })) {
+      count += 1;
+      bytes += sizeBytes;
+      onPack?.(key.slice(key.lastIndexOf('/') + 1), sizeBytes);
+    }
+    return { count, bytes };
+  };
+  const note = (packId: string, bytes: number) => void present.set(packId, bytes);
+  const dataPacks = await sumOf(packsPrefix(repository.domain, 'data'), note);
+  const metaPacks = await sumOf(packsPrefix(repository.domain, 'meta'), note);
+  const indexRuns = await sumOf(indexPrefix(repository.domain));
+  const unreferenced = [...present].filter(([packId]) => !needed.has(packId));
+  const sessions = await listSessions(repository, signal);
+  return {
+    configuration: repository.configuration,
+    encrypted: repository.keys.encryptionKey !== undefined,
+    points: points.length,
+    resources: new Set(points.map(({ manifest }) => manifest.resource)).size,
+    damagedManifests: damaged.map(({ key }) => key),
+    missingPacks: [...needed].filter((packId) => !present.has(packId)),
+    dataPacks,
+    metaPacks,
+    indexRuns,
+    unreferencedPacks: { count: unreferenced.length, bytes: unreferenced.reduce((sum, [, bytes]) => sum + bytes, 0) },
+    sessions: sessions.map((session) => ({ ...session, liveness: livenessOf(session.process) })),
+  };
+}

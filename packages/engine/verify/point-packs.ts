@@ -1,0 +1,35 @@
+/** Which packs a point needs, from its manifest and pack table alone: no map is read, no domain key needed. */
+import { type PackUse, decodeTablePage } from '../map/pack-table.ts';
+import type { Manifest } from '../manifest/manifest.ts';
+import { readFrame } from '../pack/frame-reader.ts';
+import type { PackKind } from '../repository/layout.ts';
+import type { Repository } from '../repository/repository.ts';
+
+export type NeededPack = { readonly packId: string; readonly kind: PackKind };
+
+/** Packs may be named more than once. @throws chunk_corrupt, repository_damaged when the table cannot be read */
+export async function* packsOfPoint(
+  repository: Repository,
+  manifest: Manifest,
+  signal?: AbortSignal,
+): AsyncGenerator<NeededPack> {
+  for await (const { packId, use } of tableOfPoint(repository, manifest, signal)) yield { packId, kind: use.kind };
+  const guest = manifest.guest_configuration ? [manifest.guest_configuration] : [];
+  for (const { location } of [...manifest.roots, ...guest]) yield { packId: location.packId, kind: 'meta' };
+  for (const page of manifest.table.pages) {
+    if (page.kind === 'data') yield { packId: page.location.packId, kind: 'meta' };
+  }
+}
+
+/** The pack table, page by page. */
+export async function* tableOfPoint(
+  repository: Repository,
+  manifest: Manifest,
+  signal?: AbortSignal,
+): AsyncGenerator<{ readonly packId: string; readonly use: PackUse }> {
+  for (const reference of manifest.table.pages) {
+    if (reference.kind !== 'data') continue;
+    const content = await readFrame(repository, { kind: 'tablePage', reference, signal });
+    for (const [packId, use] of decodeTablePage(content)) yield { packId, use };
+  }
+}
