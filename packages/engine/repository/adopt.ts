@@ -19,6 +19,8 @@ export type AdoptReport = PointListing & {
   readonly indexEntries: number;
   /** Packs that a point names and that could not be read; `verify` says what that costs. */
   readonly unreadablePacks: readonly string[];
+  /** Points whose pack table could not be read. */
+  readonly unreadableTables: readonly string[];
 };
 
 /** @throws not_a_repository and the like when opening; storage errors. The old index goes when the new one is there. */
@@ -31,12 +33,18 @@ export async function adoptRepository(options: {
   await using session = await openSession({ repository, role: 'writer', signal });
   const listing = await listPoints({ repository, signal });
   const used = new Map<string, Set<number>>();
+  const unreadableTables: string[] = [];
   for (const { manifest } of listing.points) {
-    for await (const { packId, use } of tableOfPoint(repository, manifest, signal)) {
-      if (use.kind !== 'data') continue;
-      const slots = used.get(packId) ?? new Set<number>();
-      used.set(packId, slots);
-      use.uses.forEach((uses, slot) => uses > 0 && slots.add(slot));
+    try {
+      for await (const { packId, use } of tableOfPoint(repository, manifest, signal)) {
+        if (use.kind !== 'data') continue;
+        const slots = used.get(packId) ?? new Set<number>();
+        used.set(packId, slots);
+        use.uses.forEach((uses, slot) => uses > 0 && slots.add(slot));
+      }
+    } catch (error) {
+      if (!hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
+      unreadableTables.push(manifest.id);
     }
   }
   const oldRuns: string[] = [];
@@ -75,5 +83,5 @@ export async function adoptRepository(options: {
   });
   await index.publish({ signal });
   for (const key of oldRuns) await store.delete(key, { signal });
-  return { ...listing, indexEntries, unreadablePacks };
+  return { ...listing, indexEntries, unreadablePacks, unreadableTables };
 }
