@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { endLeftovers } from './test/leftovers.ts';
 import type { Suite, SuiteResult } from './test/suite.ts';
 import { suites } from './test/suites.ts';
 
@@ -33,6 +34,7 @@ async function main(): Promise<number> {
     for (const suite of chosen) {
       const startedMs = performance.now();
       const result = await runSuite({ suite, root, stop: stop.signal });
+      for (const command of await endLeftovers({ temporary })) console.log(`left running, ended now: ${command}`);
       if (stop.signal.aborted) break;
       print({ suite, result, seconds: (performance.now() - startedMs) / 1000 });
       total.passed += result.passed;

@@ -1,5 +1,5 @@
 /** The bootable disk of the story: built by the fixture once (3 s, and a download of 27 MB), then taken from .cache/. */
-import { copyFile, constants, mkdir, rename, stat } from 'node:fs/promises';
+import { copyFile, constants, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runCommand } from './run-command.ts';
 
@@ -14,8 +14,12 @@ export async function provideDemoDisk({ root, to, signal }: DemoDiskRequest): Pr
   if (!cached) {
     const building = join(cache, `building-${process.pid}`);
     await mkdir(building, { recursive: true });
-    await runCommand({ program: fixture, args: ['disk-tiny', building], environment: { CACHE: cache }, signal });
-    await rename(join(building, 'tiny.qcow2'), cachedDisk);
+    try {
+      await runCommand({ program: fixture, args: ['disk-tiny', building], environment: { CACHE: cache }, signal });
+      await rename(join(building, 'tiny.qcow2'), cachedDisk);
+    } finally {
+      await rm(building, { recursive: true, force: true });
+    }
   }
   await copyFile(cachedDisk, to, constants.COPYFILE_FICLONE);
   return { cached };
