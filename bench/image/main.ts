@@ -1,4 +1,4 @@
-/** `bench/image/build`: builds the bench image when the cache has none, and says where it is. */
+/** `node bench/image/main.ts [CACHE_DIR]`: builds the bench image when the cache has none, and says where it is. */
 import { join } from 'node:path';
 import { formatBytes } from '@holdfast/base';
 import { ensureImage } from './build.ts';

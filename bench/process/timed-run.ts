@@ -38,8 +38,12 @@ export async function timedRun(options: Omit<RunOptions, 'input'>): Promise<Time
       cwd: options.cwd,
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
-      signal: options.signal,
+      // A process group of its own: an abort has to reach the program, not only time(1) before it.
+      detached: true,
     });
+    const kill = (): void => void (child.pid !== undefined && process.kill(-child.pid, 'SIGTERM'));
+    options.signal?.addEventListener('abort', kill, { once: true });
+    if (options.signal?.aborted) kill();
     let endedMs = startedMs;
     child.once('exit', () => {
       endedMs = performance.now();
@@ -48,6 +52,8 @@ export async function timedRun(options: Omit<RunOptions, 'input'>): Promise<Time
     child.stderr.on('data', (data: Buffer) => complaints.push(data));
     const [code, killedBy] = (await once(child, 'close')) as [number | null, string | null];
     const after = ioCounters();
+    options.signal?.removeEventListener('abort', kill);
+    options.signal?.throwIfAborted();
     if (code !== 0) {
       throw new Error(
         `${options.command.join(' ')}: exit ${code ?? killedBy}\n${Buffer.concat(complaints).toString()}`,
