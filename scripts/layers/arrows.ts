@@ -22,8 +22,14 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   e2e: ['base', 'client', 'engine', 'hypervisor', 'storage', 'testing'],
 };
 
-/** What a package offers to composition roots and tests only; everybody else sees the port. */
-export const wiredByApps: readonly RegExp[] = [/^@holdfast\/storage\/drivers\b/];
+/** The drivers' folder of storage: composition roots choose from it, everybody else sees the port. */
+export const driverFolder = './drivers/';
+
+/** Measures hot loops that no package shows outside, so it may reach into the packages that it declares. */
+export const mayReachInside: readonly string[] = ['bench'];
+
+/** Code for tests that is no test: read by tests only, under the rules of tests. */
+export const testSupport = /[-.]fixture\.ts$/;
 
 /** Only programs know the process they run in. */
 export const processUses: readonly RegExp[] = [

@@ -11,8 +11,8 @@ const engine = {
   declared: ['@holdfast/storage', 'zod'],
 };
 
-function check(source: string, isProgram = false): readonly string[] {
-  return checkFile({ ...engine, source, isProgram });
+function check(source: string, kind: 'library' | 'program' | 'test' = 'library'): readonly string[] {
+  return checkFile({ ...engine, drivers: ['LocalStore'], source, kind });
 }
 
 test('declared packages, node and files of the package itself may be imported', () => {
@@ -35,7 +35,8 @@ for (const [what, source] of [
   ['a dynamic import', `const nbd = await import('@holdfast/hypervisor');`],
   ['a relative path out of the package', `import { nbd } from '../../hypervisor/nbd/client.ts';`],
   ['a worker out of the package', `new Worker(new URL('../../hypervisor/worker.ts', import.meta.url));`],
-  ['a storage driver', `import { openLocal } from '@holdfast/storage/drivers/local/open.ts';`],
+  ['a storage driver', `import { type BlobStore, LocalStore } from '@holdfast/storage';`],
+  ['a fixture', `import { made } from './page-fixture.ts';`],
   ['the environment', `const home = process.env['HOME'];`],
   ['the arguments', `const [first] = process.argv;`],
   ['the end of the process', `if (failed) process.exit(1);`],
@@ -47,8 +48,8 @@ for (const [what, source] of [
 }
 
 test('programs may read their process and choose drivers', () => {
-  const source = `import { openLocal } from '@holdfast/storage/drivers/local/open.ts';\nprocess.exit(process.argv.length);`;
-  assert.deepEqual(check(source, true), []);
+  const source = `import { LocalStore } from '@holdfast/storage';\nprocess.exit(process.argv.length);`;
+  assert.deepEqual(check(source, 'program'), []);
 });
 
 test('comments import nothing', () => {
@@ -67,6 +68,26 @@ async function tree(files: Readonly<Record<string, string>>) {
   }
   return { root, [Symbol.asyncDispose]: () => rm(root, { recursive: true }) };
 }
+
+test('a driver is what the public face of storage lists from its drivers', async () => {
+  await using made = await tree({
+    'packages/storage/package.json': '{"name":"@holdfast/storage"}',
+    'packages/storage/index.ts': `export { type Options, ShelfStore } from './drivers/shelf/store.ts';`,
+    'packages/engine/package.json': '{"name":"@holdfast/engine","dependencies":{"@holdfast/storage":"0"}}',
+    'packages/engine/a.ts': `import { ShelfStore } from '@holdfast/storage';`,
+  });
+  assert.match((await checkLayers(made)).join(), /^packages\/engine\/a\.ts:1: ShelfStore is chosen/);
+});
+
+test('bench reaches into the packages that it declares, and into no other', async () => {
+  await using made = await tree({
+    'bench/package.json': '{"name":"@holdfast/bench","dependencies":{"@holdfast/engine":"0"}}',
+    'bench/a.ts': `import '../packages/engine/map/page.ts';\nimport '../packages/storage/a.ts';`,
+  });
+  const problems = await checkLayers(made);
+  assert.equal(problems.length, 1);
+  assert.match(problems[0]!, /bench\/a\.ts:2: .* leaves the package/);
+});
 
 test('a dependency against the arrows is refused even when it is declared', async () => {
   await using made = await tree({

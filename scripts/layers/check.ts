@@ -2,8 +2,8 @@
 import { globSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
-import { arrows, processUses, wiredByApps } from './arrows.ts';
-import { importSites, withoutComments } from './imports.ts';
+import { arrows, driverFolder, mayReachInside, processUses, testSupport } from './arrows.ts';
+import { type ImportSite, importSites, withoutComments } from './imports.ts';
 
 /** `file:line: what is wrong and what to do`, in the order of files; empty when all is well. */
 export async function checkLayers({ root }: { readonly root: string }): Promise<readonly string[]> {
@@ -11,14 +11,27 @@ export async function checkLayers({ root }: { readonly root: string }): Promise<
     cwd: root,
   });
   const development = Object.keys((await readManifest(join(root, 'package.json'))).devDependencies);
+  const drivers = await driverNames(join(root, 'packages/storage/index.ts'));
   const problems: string[] = [];
-  for (const manifest of manifests.toSorted()) problems.push(...(await checkPackage({ root, manifest, development })));
+  for (const manifest of manifests.toSorted())
+    problems.push(...(await checkPackage({ root, manifest, development, drivers })));
   return problems;
 }
 
-type PackageRequest = { readonly root: string; readonly manifest: string; readonly development: readonly string[] };
+/** What storage's public face lists from its drivers. */
+async function driverNames(index: string): Promise<readonly string[]> {
+  const sites = importSites(await readFile(index, 'utf8').catch(() => ''));
+  return sites.filter(({ specifier }) => specifier.startsWith(driverFolder)).flatMap(({ names }) => names);
+}
 
-async function checkPackage({ root, manifest, development }: PackageRequest): Promise<readonly string[]> {
+type PackageRequest = {
+  readonly root: string;
+  readonly manifest: string;
+  readonly development: readonly string[];
+  readonly drivers: readonly string[];
+};
+
+async function checkPackage({ root, manifest, development, drivers }: PackageRequest): Promise<readonly string[]> {
   const folder = dirname(manifest);
   const { name, dependencies, devDependencies } = await readManifest(join(root, manifest));
   const declared = Object.keys(dependencies);
@@ -32,18 +45,23 @@ async function checkPackage({ root, manifest, development }: PackageRequest): Pr
   const files = globSync('**/*.ts', { cwd: join(root, folder), exclude: (entry) => entry === 'node_modules' });
   for (const file of files.toSorted()) {
     const source = await readFile(join(root, folder, file), 'utf8');
-    const isTest = file.endsWith('.test.ts');
+    const isTest = file.endsWith('.test.ts') || testSupport.test(file);
     problems.push(
       ...checkFile({
         path: join(folder, file),
         folder,
         source,
         declared: isTest ? [...declared, ...forTests, name] : [...declared, name],
-        isProgram: !folder.startsWith(`packages${sep}`) || isTest,
+        drivers,
+        kind: isTest ? 'test' : isProgram(folder) ? 'program' : 'library',
       }),
     );
   }
   return problems;
+}
+
+function isProgram(folder: string): boolean {
+  return !folder.startsWith(`packages${sep}`) || folder === join('packages', 'testing');
 }
 
 export type FileRequest = {
@@ -52,17 +70,20 @@ export type FileRequest = {
   readonly folder: string;
   readonly source: string;
   readonly declared: readonly string[];
-  /** May read its process and choose drivers: apps, bench, e2e and tests. */
-  readonly isProgram: boolean;
+  /** Names that only programs and tests may import. */
+  readonly drivers: readonly string[];
+  /** A library may neither read its process nor choose drivers. */
+  readonly kind: 'library' | 'program' | 'test';
 };
 
-export function checkFile({ path, folder, source, declared, isProgram }: FileRequest): readonly string[] {
+export function checkFile(file: FileRequest): readonly string[] {
+  const { path, source, kind } = file;
   const problems: string[] = [];
-  for (const { specifier, line } of importSites(source)) {
-    const problem = importProblem({ specifier, path, folder, declared, isProgram });
-    if (problem !== undefined) problems.push(`${path}:${line}: ${problem}`);
+  for (const site of importSites(source)) {
+    const problem = importProblem(file, site);
+    if (problem !== undefined) problems.push(`${path}:${site.line}: ${problem}`);
   }
-  if (isProgram) return problems;
+  if (kind !== 'library') return problems;
   for (const [index, text] of withoutComments(source).split('\n').entries()) {
     const use = processUses.map((pattern) => pattern.exec(text)?.[0]).find((found) => found !== undefined);
     if (use !== undefined) problems.push(`${path}:${index + 1}: ${use} belongs into apps; take it as an argument`);
@@ -70,23 +91,23 @@ export function checkFile({ path, folder, source, declared, isProgram }: FileReq
   return problems;
 }
 
-type ImportRequest = Omit<FileRequest, 'source'> & { readonly specifier: string };
-
-function importProblem({ specifier, path, folder, declared, isProgram }: ImportRequest): string | undefined {
+function importProblem(file: FileRequest, { specifier, names }: ImportSite): string | undefined {
   if (specifier.startsWith('node:')) return undefined;
-  if (specifier.startsWith('.')) {
-    const leaves = relative(folder, join(dirname(path), specifier)).startsWith('..');
-    return leaves ? `${specifier} leaves the package; import the other package by its name` : undefined;
-  }
+  if (specifier.startsWith('.')) return relativeProblem(file, specifier);
   const wanted = packageName(specifier);
-  if (!declared.includes(wanted)) return `${wanted} is not among the dependencies in ${folder}/package.json`;
-  const driver =
-    !isProgram && !wantedByItself(specifier, folder) && wiredByApps.some((pattern) => pattern.test(specifier));
-  return driver ? `${specifier} is chosen where the program is wired; take the port as an argument` : undefined;
+  if (!file.declared.includes(wanted)) return `${wanted} is not among the dependencies in ${file.folder}/package.json`;
+  const driver = wanted === '@holdfast/storage' ? names.find((name) => file.drivers.includes(name)) : undefined;
+  if (driver === undefined || file.kind !== 'library') return undefined;
+  return `${driver} is chosen where the program is wired; take the port as an argument`;
 }
 
-function wantedByItself(specifier: string, folder: string): boolean {
-  return packageName(specifier) === `@holdfast/${folder.split(sep).at(-1)}`;
+function relativeProblem({ path, folder, declared, kind }: FileRequest, specifier: string): string | undefined {
+  const target = join(dirname(path), specifier);
+  if (kind !== 'test' && testSupport.test(target)) return `${specifier} is for tests only`;
+  if (!relative(folder, target).startsWith('..')) return undefined;
+  const [top, name] = target.split(sep);
+  if (mayReachInside.includes(folder) && top === 'packages' && declared.includes(`@holdfast/${name}`)) return undefined;
+  return `${specifier} leaves the package; import the other package by its name`;
 }
 
 function packageName(specifier: string): string {

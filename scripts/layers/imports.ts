@@ -1,6 +1,11 @@
 /** Finds what a module asks for. Reads text, not syntax: our code is formatted, so imports have few shapes. */
 
-export type ImportSite = { readonly specifier: string; readonly line: number };
+export type ImportSite = {
+  readonly specifier: string;
+  readonly line: number;
+  /** The names in braces; empty for other forms. */
+  readonly names: readonly string[];
+};
 
 const shapes: readonly RegExp[] = [
   /^\s*(?:import|export)\s[^'";]*?\bfrom\s*'([^']+)'/gm,
@@ -16,10 +21,16 @@ export function importSites(source: string): readonly ImportSite[] {
   const found = shapes.flatMap((shape) =>
     [...code.matchAll(shape)].map((match) => ({
       specifier: match[1]!,
+      names: namesInBraces(match[0]),
       line: code.slice(0, match.index + match[0].length).split('\n').length,
     })),
   );
   return found.toSorted((a, b) => a.line - b.line);
+}
+
+function namesInBraces(clause: string): readonly string[] {
+  const inside = /\{([^}]*)\}/.exec(clause)?.[1] ?? '';
+  return inside.split(',').flatMap((part) => /^\s*(?:type\s+)?(\w+)/.exec(part)?.[1] ?? []);
 }
 
 /** Blanks comments that stand on lines of their own or after code; keeps every line where it is. */
