@@ -30,7 +30,11 @@ switch (parsed.kind) {
     const stop = new AbortController();
     process.once('SIGINT', () => stop.abort(new Error('interrupted')));
     process.once('SIGTERM', () => stop.abort(new Error('terminated')));
-    process.exitCode = await compare(parsed.options, stop.signal);
+    process.exitCode = await compare(parsed.options, stop.signal).catch((error: unknown) => {
+      if (!stop.signal.aborted) throw error;
+      console.error(`bench/peers: ${String(stop.signal.reason)}`);
+      return 130;
+    });
     break;
   }
   default:

@@ -23,7 +23,7 @@ export const holdfastEncrypted: Contender = {
 
 async function competePlain(stage: Stage): Promise<void> {
   const { disk, image } = stage;
-  const { env, backup, restore } = await openHouse({ stage, init: [] });
+  const { env, backup, restore } = await openHouse({ stage, encrypted: false });
   for (let count = 0; count < versionRuns; count += 1) {
     await stage.measure({ work: 'version', command: [program, '--version'], env });
   }
@@ -49,7 +49,7 @@ async function competePlain(stage: Stage): Promise<void> {
 
 async function competeEncrypted(stage: Stage): Promise<void> {
   const { disk, image } = stage;
-  const { backup, restore } = await openHouse({ stage, init: ['--encrypt'] });
+  const { backup, restore } = await openHouse({ stage, encrypted: true });
   const full = pointOf(await stage.measure({ ...backup(disk.path), work: 'full', warm: [disk.path] }));
   const restored = join(stage.dir, 'restored.raw');
   await stage.measure({ ...restore(full, restored), work: 'restore' });
@@ -63,17 +63,17 @@ type House = {
 };
 
 /** A fresh repository and the commands on it. */
-async function openHouse(options: { readonly stage: Stage; readonly init: readonly string[] }): Promise<House> {
-  const { stage, init } = options;
+async function openHouse(options: { readonly stage: Stage; readonly encrypted: boolean }): Promise<House> {
+  const { stage, encrypted } = options;
   const repository = join(stage.dir, 'repository');
   const storage = ['--storage', pathToFileURL(repository).href] as const;
   // A cache of its own, so that no index is left over from an earlier round; compiled code stays, as it does for users.
   const env = {
     XDG_CACHE_HOME: join(stage.dir, 'cache'),
     NODE_COMPILE_CACHE: join(import.meta.dirname, '../../../.cache/bench/compile'),
-    HOLDFAST_PASSPHRASE: 'bench',
+    ...(encrypted ? { HOLDFAST_PASSPHRASE: 'bench' } : {}),
   };
-  await stage.prepare({ command: [program, 'repo', 'init', ...storage, ...init], env });
+  await stage.prepare({ command: [program, 'repo', 'init', ...storage, ...(encrypted ? ['--encrypt'] : [])], env });
   return {
     env,
     backup: (...args) => ({
