@@ -13,10 +13,10 @@ import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { MiB, runLanes } from '@holdfast/base';
+import { LocalStore } from '@holdfast/storage';
 import { openChunkIndex } from '../packages/engine/index/chunk-index.ts';
 import { SessionIndex } from '../packages/engine/index/session-index.ts';
 import { buildSyntheticRun, syntheticChunks } from '../packages/engine/index/synthetic-run.ts';
-import { LocalStore } from '../packages/storage/drivers/local/local-store.ts';
 
 const { values } = parseArgs({
   options: {
@@ -54,9 +54,9 @@ await measured('first lookup', 1, () => index.lookup(randomBytes(32)));
 await lookups('cold misses', 100_000, () => randomBytes(32), false);
 await lookups('warm misses', 100_000, () => randomBytes(32), false);
 
-const chunks = Array.from({ length: 500 }, (_, nth) =>
-  syntheticChunks({ entries, seed, shard: nth * 7 }).slice(0, 20),
-).flat();
+const chunks = await measured('choose chunks to hit', 10_000, async () =>
+  Array.from({ length: 500 }, (_, nth) => syntheticChunks({ entries, seed, shard: nth * 7 }).slice(0, 20)).flat(),
+);
 let next = 0;
 const someChunk = () => chunks[(next += 7919) % chunks.length]!.id;
 await lookups('hits', 10_000, someChunk, true);

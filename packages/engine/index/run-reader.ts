@@ -4,7 +4,7 @@
  */
 import type { BlobStore } from '@holdfast/storage';
 import type { BlockCache } from './block-cache.ts';
-import { damageFrom, type OnIndexDamage } from './damage.ts';
+import { damageFrom, type IndexDamage, type OnIndexDamage } from './damage.ts';
 import { compareEntryId, entryBytes, type IndexEntry, readEntry } from './entry.ts';
 import { readRunHead } from './run-head.ts';
 import { crcBytes, packRecordBytes, pieceAt, pieceHolds, type PieceKind, type RunLayout } from './run-layout.ts';
@@ -108,7 +108,9 @@ export class RunReader {
       this.#layout = layout;
       return layout;
     } catch (error) {
-      this.#report(error);
+      const { reason } = this.#report(error);
+      // The storage may answer the next time; a damaged head stays one.
+      if (reason === 'unreadable') this.#opening = undefined;
       return undefined;
     }
   }
@@ -152,11 +154,11 @@ export class RunReader {
     keep('packs', Math.ceil(layout.packCount / layout.packsPerPage));
   }
 
-  #report(error: unknown): void {
+  #report(error: unknown): IndexDamage {
     this.#options.signal?.throwIfAborted();
-    if (this.#gone) return;
     const damage = damageFrom(this.key, error);
+    if (!this.#gone) this.#options.onDamage(damage);
     if (damage.reason === 'vanished') this.#gone = true;
-    this.#options.onDamage(damage);
+    return damage;
   }
 }
