@@ -6,7 +6,7 @@ import { randomFillSync } from 'node:crypto';
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { keyedHash, objectHash, type HashAlgorithm, type KeyedHash } from '../chunk/hash.ts';
 import type { DomainKeys } from '../repository/domain-keys.ts';
-import { compress, decompress } from './compression.ts';
+import { type CompressionLevel, compress, decompress } from './compression.ts';
 import {
   authenticatedHeaderBytes,
   decodeFrame,
@@ -63,35 +63,38 @@ export class ChunkCodec {
   }
 
   /** `plain` must not change until the promise settles; parts may be views of it. */
-  async encode(request: { kind: FrameKind; id: Buffer; plain: Buffer; level: number }): Promise<EncodedFrame> {
+  async encode(request: {
+    kind: FrameKind;
+    id: Buffer;
+    plain: Buffer;
+    level: CompressionLevel;
+  }): Promise<EncodedFrame> {
     const { kind, id, plain } = request;
     const packed = await compress(plain, request.level);
-    const raw = packed.length > plain.length * (1 - worthwhileSaving);
-    const body = raw ? plain : packed;
-    const encrypted = this.#keys.encryptionKey !== undefined && !isTable(kind);
-    const payloadBytes = body.length + (encrypted ? tagBytes : 0);
+    const raw = byteLength(packed) > plain.length * (1 - worthwhileSaving);
+    const body = raw ? [plain] : packed;
+    const domainKey = isTable(kind) ? undefined : this.#keys.encryptionKey;
+    const payloadBytes = byteLength(body) + (domainKey ? tagBytes : 0);
+    const salt = domainKey ? randomFillSync(Buffer.alloc(saltBytes)) : noSalt;
     const header = encodeFrameHeader({
       kind,
       compression: raw ? 'raw' : 'zstd',
-      encryption: encrypted ? 'aes-256-gcm' : 'none',
+      encryption: domainKey ? 'aes-256-gcm' : 'none',
       keyEpoch: this.#keys.epoch,
       plainBytes: plain.length,
       payloadBytes,
       id,
-      salt: encrypted ? randomFillSync(Buffer.alloc(saltBytes)) : noSalt,
+      salt,
     });
-    const storedBytes = header.length + payloadBytes;
-    if (!encrypted) return { kind, id, plainBytes: plain.length, storedBytes, parts: [header, body] };
-    const sealed = seal(
-      {
-        domainKey: this.#keys.encryptionKey!,
-        id,
-        salt: header.subarray(52, 52 + saltBytes),
-        header: header.subarray(0, authenticatedHeaderBytes),
-      },
-      body,
-    );
-    return { kind, id, plainBytes: plain.length, storedBytes, parts: [header, ...sealed] };
+    const authenticated = header.subarray(0, authenticatedHeaderBytes);
+    const payload = domainKey ? seal({ domainKey, id, salt, header: authenticated }, body) : body;
+    return {
+      kind,
+      id,
+      plainBytes: plain.length,
+      storedBytes: header.length + payloadBytes,
+      parts: [header, ...payload],
+    };
   }
 
   /**
@@ -146,6 +149,10 @@ export class ChunkCodec {
 /** Upper bound of a stored frame, for a plaintext of `plainBytes`. */
 export function largestFrameBytes(plainBytes: number): number {
   return frameHeaderBytes + plainBytes + tagBytes;
+}
+
+function byteLength(parts: readonly Buffer[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
 }
 
 function isTable(kind: FrameKind): boolean {

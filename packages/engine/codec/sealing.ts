@@ -17,10 +17,10 @@ export type SealInput = {
 };
 
 /** Ciphertext followed by the 16-byte tag. */
-export function seal(input: SealInput, plain: Buffer): Buffer[] {
+export function seal(input: SealInput, plain: readonly Buffer[]): Buffer[] {
   const cipher = createCipheriv('aes-256-gcm', frameKey(input), nonce);
   cipher.setAAD(input.header);
-  return [cipher.update(plain), cipher.final(), cipher.getAuthTag()];
+  return [...plain.map((part) => cipher.update(part)), cipher.final(), cipher.getAuthTag()];
 }
 
 /** @throws when the tag does not match: wrong key, or header or payload changed */

@@ -181,7 +181,7 @@ function mac(keys: DomainKeys, body: Buffer): Buffer {
 
 function sealPrivate(domainKey: Buffer, publicPart: Buffer, clearPart: Buffer): Buffer {
   const salt = randomFillSync(Buffer.alloc(saltBytes));
-  return Buffer.concat([salt, ...seal({ domainKey, id: headMagic, salt, header: publicPart }, clearPart)]);
+  return Buffer.concat([salt, ...seal({ domainKey, id: headMagic, salt, header: publicPart }, [clearPart])]);
 }
 
 function unsealPrivate(keys: DomainKeys, publicPart: Buffer, stored: Buffer): Buffer {
