@@ -18,6 +18,7 @@ export {
 } from './manifest/points.ts';
 export { type AdoptReport, adoptRepository } from './repository/adopt.ts';
 export type { KeyRecord } from './repository/key-record.ts';
+export { checkResource, keyRecordKey } from './repository/layout.ts';
 export {
   type InitOptions,
   initRepository,
@@ -26,6 +27,7 @@ export {
   putKeyRecord,
   type Repository,
   type RepositoryConfiguration,
+  readConfiguration,
   readKeyRecords,
   unlockSecret,
 } from './repository/repository.ts';

@@ -140,7 +140,11 @@ export async function putKeyRecord(options: {
   return id;
 }
 
-async function readConfiguration({ store, signal }: OpenOptions): Promise<RepositoryConfiguration> {
+/** What `repo.json` says. @throws not_a_repository, repository_newer, repository_damaged */
+export async function readConfiguration({
+  store,
+  signal,
+}: Pick<OpenOptions, 'store' | 'signal'>): Promise<RepositoryConfiguration> {
   let bytes: Buffer;
   try {
     bytes = await store.get(repositoryKey, { signal });

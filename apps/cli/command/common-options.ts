@@ -1,0 +1,22 @@
+/** Options that several commands share, and what every command has. */
+import type { OptionSpecifications } from './specification.ts';
+
+export const everyCommand = {
+  json: { summary: 'Print one JSON object a line; the last one is the result' },
+} as const satisfies OptionSpecifications;
+
+/** Commands that work on a storage. */
+export const storageOptions = {
+  storage: { value: 'URL', required: true, summary: 'Where the repository lies: file:///absolute/dir' },
+  limitRate: { value: 'BYTES', summary: 'Most bytes a second to and from the storage, such as 50M' },
+} as const satisfies OptionSpecifications;
+
+/** Commands that open the repository. */
+export const repositoryOptions = {
+  ...storageOptions,
+  passphraseFile: {
+    value: 'FILE',
+    completes: 'file',
+    summary: 'File that holds the passphrase (default: HOLDFAST_PASSPHRASE, or asked for)',
+  },
+} as const satisfies OptionSpecifications;

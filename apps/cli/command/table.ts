@@ -1,0 +1,35 @@
+/** Every command there is. Only the one that is called gets loaded; help and completion load all. */
+import type { Command } from './specification.ts';
+
+type Loader = () => Promise<{ readonly command: Command }>;
+
+/** In the order of the help. */
+const loaders: Readonly<Record<string, Loader>> = {
+  'repo init': () => import('../commands/repo-init.ts'),
+  backup: () => import('../commands/backup.ts'),
+  points: () => import('../commands/points.ts'),
+  restore: () => import('../commands/restore.ts'),
+};
+
+export type FoundCommand = {
+  readonly load: () => Promise<Command>;
+  /** What comes after the command's name. */
+  readonly words: readonly string[];
+};
+
+/** The command that the first one or two words name. */
+export function findCommand(words: readonly string[]): FoundCommand | undefined {
+  for (const length of [2, 1]) {
+    const loader = loaders[words.slice(0, length).join(' ')];
+    if (loader && words.length >= length) {
+      return { load: async () => (await loader()).command, words: words.slice(length) };
+    }
+  }
+  return undefined;
+}
+
+/** Commands whose name begins with this word (`repo`), or all. */
+export async function loadCommands(group?: string): Promise<readonly Command[]> {
+  const wanted = Object.entries(loaders).filter(([name]) => group === undefined || name.startsWith(`${group} `));
+  return await Promise.all(wanted.map(async ([, load]) => (await load()).command));
+}

@@ -1,0 +1,104 @@
+/** `holdfast points`: what can be restored. */
+import { formatBytes, HoldfastError } from '@holdfast/base';
+import { checkResource, listPoints, type Manifest } from '@holdfast/engine';
+import { repositoryOptions } from '../command/common-options.ts';
+import { defineCommand } from '../command/specification.ts';
+import { layOutColumns } from '../terminal/columns.ts';
+import { formatLocalTime } from '../terminal/format.ts';
+import { shortPointIds } from '../terminal/short-ids.ts';
+import { openSelectedRepository } from '../wiring/repository.ts';
+
+export const command = defineCommand(
+  {
+    name: 'points',
+    summary: 'List restore points',
+    arguments: {},
+    options: { ...repositoryOptions, resource: { value: 'NAME', summary: 'Only those of this volume or instance' } },
+  },
+  async ({ options, context }) => {
+    const { output, signal } = context;
+    const resource = options.resource === undefined ? undefined : checkResource(options.resource);
+    await using opened = await openSelectedRepository(options, context);
+    const { points, damaged } = await listPoints({ repository: opened.repository, resource, signal });
+    const manifests = points.map(({ manifest }) => manifest);
+    for (const { pointId, resource: of, error } of damaged) output.warn(`Point ${pointId} of ${of}: ${error.message}`);
+    output.result(
+      {
+        points: manifests.map(pointFields),
+        damaged: damaged.map(({ pointId, resource: of, error }) => ({
+          point: pointId,
+          resource: of,
+          code: error.code,
+          detail: error.message,
+        })),
+      },
+      manifests.length === 0 ? 'No restore points.' : pointLines(manifests).join('\n'),
+    );
+    if (damaged.length === 0) return;
+    throw new HoldfastError('repository_damaged', `${damaged.length} manifests cannot be read.`, {
+      facts: { points: damaged.map(({ pointId }) => pointId) },
+    });
+  },
+);
+
+function pointFields(manifest: Manifest): object {
+  return {
+    point: manifest.id,
+    resource: manifest.resource,
+    created_at: manifest.created_at,
+    zone: manifest.zone,
+    host: manifest.host,
+    origin: manifest.origin,
+    kind: manifest.actual,
+    series: manifest.series,
+    increment_id: manifest.increment_id,
+    parent: manifest.parent,
+    consistency: manifest.consistency,
+    label: manifest.label,
+    size_bytes: sizeOf(manifest),
+    put_bytes: manifest.put_bytes,
+    disks: manifest.disks.map(({ name, size_bytes, chunk_bytes, actual }) => ({
+      name,
+      size_bytes,
+      chunk_bytes,
+      actual,
+    })),
+  };
+}
+
+function pointLines(manifests: readonly Manifest[]): readonly string[] {
+  const short = shortPointIds(manifests.map(({ id }) => id));
+  return layOutColumns(
+    [
+      { title: 'POINT' },
+      { title: 'RESOURCE' },
+      { title: 'TAKEN' },
+      { title: 'KIND' },
+      { title: 'SERIES' },
+      { title: 'DISKS' },
+      { title: 'SIZE', align: 'right' },
+      { title: 'STORED', align: 'right' },
+      { title: 'LABEL' },
+    ],
+    manifests.map((manifest) => [
+      short.get(manifest.id) ?? manifest.id,
+      manifest.resource,
+      formatLocalTime(manifest.created_at),
+      manifest.origin === 'import' ? 'import' : manifest.actual,
+      manifest.series === null ? '-' : `${manifest.series.slice(-6)}/${manifest.increment_id}`,
+      manifest.disks.map(({ name }) => name).join(','),
+      formatBytes(sizeOf(manifest)),
+      formatBytes(manifest.put_bytes),
+      printable(manifest.label ?? ''),
+    ]),
+  );
+}
+
+function sizeOf(manifest: Manifest): number {
+  return manifest.disks.reduce((sum, { size_bytes: sizeBytes }) => sum + sizeBytes, 0);
+}
+
+/** A label may hold anything; a terminal obeys control characters. */
+function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, ' ');
+}

@@ -1,0 +1,35 @@
+/**
+ * The `holdfast` command. The only place that reads arguments and environment, listens for signals and ends the process.
+ * Modules are loaded when they are needed: `--version` loads nothing but this file.
+ */
+import { readFileSync } from 'node:fs';
+import { enableCompileCache } from 'node:module';
+
+// bin/holdfast names a cache from outside, which covers this file too; this is for whoever starts node directly.
+if (process.env['XDG_CACHE_HOME'] || process.env['HOME']) {
+  enableCompileCache(`${process.env['XDG_CACHE_HOME'] || `${process.env['HOME']}/.cache`}/holdfast/compile`);
+}
+
+const [, , ...words] = process.argv;
+
+if (words[0] === '--version' || words[0] === '-V') {
+  const { version }: { version: string } = JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8'));
+  process.stdout.write(
+    words.includes('--json') ? `${JSON.stringify({ type: 'result', version })}\n` : `holdfast ${version}\n`,
+  );
+} else {
+  const [{ runProgram }, { interruptSignal }] = await Promise.all([
+    import('./program.ts'),
+    import('./wiring/interrupt.ts'),
+  ]);
+  process.exitCode = await runProgram({
+    words,
+    environment: process.env,
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    signal: interruptSignal({ process, exit: () => process.exit(130) }),
+  });
+  // Whatever a library still holds open must not keep a finished command from ending.
+  process.exit();
+}
