@@ -1,4 +1,5 @@
 /** Listings: complete, fresh, in order. The collector's truth is the listing of restore points. */
+import { setImmediate } from 'node:timers/promises';
 import { bodyOf, expect, infosOf, keysOf, randomContent } from '../expectations.ts';
 import type { StorageCheck } from '../storage-check.ts';
 
@@ -108,6 +109,8 @@ export const listingChecks: readonly StorageCheck[] = [
       let listing = true;
       const disturb = async (): Promise<void> => {
         for (let round = 0; listing; round += 1) {
+          // A store that never waits would keep the listing from its turn for ever.
+          await setImmediate();
           const name = key(`d${round % 40}x/passing`);
           await store.put(name, bodyOf(Buffer.from('passing')));
           await store.delete(name);

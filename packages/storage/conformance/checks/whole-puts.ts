@@ -1,4 +1,5 @@
 /** A put is atomic and whole: complete, or not there. */
+import { setImmediate } from 'node:timers/promises';
 import { MiB } from '@holdfast/base';
 import type { BlobBody } from '../../blob-store.ts';
 import {
@@ -140,6 +141,8 @@ export const wholePutChecks: readonly StorageCheck[] = [
       };
       const read = async (): Promise<void> => {
         while (writing) {
+          // A store that never waits would keep the writer from its turn for ever.
+          await setImmediate();
           const got = await store.get(key('shared'), { signal });
           if (!contents.some((content) => content.equals(got))) broken(`A reader saw ${got.length} bytes of neither.`);
         }
