@@ -4,7 +4,7 @@ import { KiB } from '@holdfast/base';
 import { decodeHead, headLength, type RunLayout } from './run-layout.ts';
 
 /** Covers the filters of 50 000 entries, or the whole of a run of 1 300. */
-export const prefixBytes = 64 * KiB;
+const prefixBytes = 64 * KiB;
 
 export type RunHead = {
   readonly layout: RunLayout /** The first bytes of the file, to be used while they are here. */;

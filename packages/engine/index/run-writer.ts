@@ -18,7 +18,10 @@ import {
 } from './run-layout.ts';
 import { buildFilter } from './shard-filter.ts';
 
-/** Measured (bench/index.ts): hits have no neighbours in hash order, so a block is what one page holds. */
+/**
+ * Hits have no neighbours in hash order, so a block is what one page holds. Measured (bench/index.ts, 20 million entries,
+ * 32 MiB of cache), a hit: 42 entries a block 81 us, 85 70 us, 341 92 us, 1365 251 us.
+ */
 const defaultEntriesPerBlock = 85;
 const packsPerPage = 102;
 const keptBytesAtMost = 4 * MiB;

@@ -1,6 +1,7 @@
 /**
  * Sorting entries of one shard. Half the cost of building a run is here, so the keys are doubles (32 bits of the id
- * above 21 bits of ordinal) that V8 sorts natively without a comparator: 60 ns an entry against 900 with one.
+ * above 21 bits of ordinal) that V8 sorts natively without a comparator: a ninth of the time that one takes (measured on
+ * shards of 12 000 entries).
  */
 import { HoldfastError } from '@holdfast/base';
 import { placeInShard } from './shard.ts';
