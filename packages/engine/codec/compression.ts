@@ -1,6 +1,6 @@
 /**
  * zstd over node:zlib. Chunks are compressed on libuv's pool, which measured as fast as worker threads at a third of the
- * memory (ADR 0003); small metadata is done in place because a trip to the pool costs more than the work.
+ * memory (ADR 0004); small metadata is done in place because a trip to the pool costs more than the work.
  */
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { KiB } from '@holdfast/base';

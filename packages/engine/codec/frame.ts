@@ -12,7 +12,7 @@
  *  16  payload length        4   bytes that follow the header, the 16-byte tag included
  *  20  chunk id             32
  *  52  salt                 16   zero without encryption
- *  68  CRC-32 of 0..68       4   zlib's polynomial: it is native, CRC-32C is not (ADR 0003)
+ *  68  CRC-32 of 0..68       4   zlib's polynomial: it is native, CRC-32C is not (ADR 0002)
  *  72  payload
  */
 import { crc32 } from 'node:zlib';
