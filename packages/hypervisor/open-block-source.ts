@@ -1,8 +1,10 @@
 /** Opens any disk that can be named, for reading. */
 import { type BlockSource, type Extent, HoldfastError } from '@holdfast/base';
-import type { BlockLocation } from './block-location.ts';
+import { type BlockLocation, formatNbdUri } from './block-location.ts';
 import { openFileSource } from './file/file-source.ts';
 import { detectImageFormat, type ImageFormat } from './image-format.ts';
+import { openNbdSource } from './nbd/nbd-source.ts';
+import { openQcow2Source } from './qcow2/qcow2-source.ts';
 
 export type OpenedSource = BlockSource & {
   /** "raw file /images/a.raw", for people. */
@@ -33,7 +35,10 @@ export async function openBlockSource(options: {
     case 'file': {
       const { path } = location;
       const format = options.format ?? (await detectImageFormat(path));
-      if (format === 'qcow2') throw new HoldfastError('source_unreadable', 'qcow2 comes with the next commit');
+      if (format === 'qcow2') {
+        const source = await openQcow2Source({ path, bitmap: options.bitmap, signal });
+        return Object.assign(source, { description: `qcow2 image ${path}` });
+      }
       const source = await openFileSource({ path, signal });
       if (options.bitmap !== undefined) {
         await source[Symbol.asyncDispose]();
@@ -41,8 +46,11 @@ export async function openBlockSource(options: {
       }
       return Object.assign(source, { description: `raw disk ${path}` });
     }
-    case 'nbd':
-      throw new HoldfastError('source_unreadable', 'NBD comes with the next commit');
+    case 'nbd': {
+      const { address, exportName } = location;
+      const source = await openNbdSource({ address, exportName, bitmap: options.bitmap, signal });
+      return Object.assign(source, { description: `NBD export ${formatNbdUri(address, exportName)}` });
+    }
     default:
       return location satisfies never;
   }

@@ -1,8 +1,10 @@
 /** Opens or creates any disk that can be named, for writing. */
-import { type BlockTarget, HoldfastError } from '@holdfast/base';
+import type { BlockTarget } from '@holdfast/base';
 import type { BlockLocation } from './block-location.ts';
 import { openFileTarget } from './file/file-target.ts';
 import type { ImageFormat } from './image-format.ts';
+import { openNbdTarget } from './nbd/nbd-target.ts';
+import { openQcow2Target } from './qcow2/qcow2-target.ts';
 
 /**
  * The target holds at least `sizeBytes`; a new one is `fresh`, an existing one (and everything behind NBD) is not.
@@ -20,10 +22,12 @@ export async function openBlockTarget(options: {
   const { location, format, sizeBytes, overwrite, signal } = options;
   switch (location.kind) {
     case 'file':
-      if (format === 'qcow2') throw new HoldfastError('incompatible_target', 'qcow2 comes with the next commit');
+      if (format === 'qcow2') return await openQcow2Target({ path: location.path, sizeBytes, overwrite, signal });
       return await openFileTarget({ path: location.path, sizeBytes, overwrite, signal });
-    case 'nbd':
-      throw new HoldfastError('incompatible_target', 'NBD comes with the next commit');
+    case 'nbd': {
+      const { address, exportName } = location;
+      return await openNbdTarget({ address, exportName, sizeBytes, signal });
+    }
     default:
       return location satisfies never;
   }

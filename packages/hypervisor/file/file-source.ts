@@ -6,13 +6,16 @@ import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { type BlockExtent, type BlockSource, type Extent, HoldfastError, MiB } from '@holdfast/base';
 import { contiguousExtents } from '../extent-stream.ts';
+import { isWrittenByQemu } from '../qemu/image-lock.ts';
 import { mapImage } from '../qemu/map-image.ts';
+import { IN_USE_REMEDY } from '../qemu/qemu-errors.ts';
 import { diskFileKind, diskFileSizeBytes } from './disk-file.ts';
 import { sourceFileError } from './file-errors.ts';
 
 export type FileSource = BlockSource & {
   /**
-   * To be called when everything was read: the file still has the size it was opened with.
+   * To be called when everything was read: the file still has the size it was opened with, and no virtual machine has
+   * started on it.
    * @throws source_changed
    */
   confirmUnchanged(): Promise<void>;
@@ -37,6 +40,7 @@ export async function openFileSource(options: {
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await handle.stat({ bigint: true });
     refuseUnlessDisk(path, stats);
+    if (await isWrittenByQemu(stats)) throw inUse(path);
     const sizeBytes = await diskFileSizeBytes(stats);
     return fileSource({ path, handle, sizeBytes, isRegular: stats.isFile() });
   } catch (error) {
@@ -51,6 +55,13 @@ function refuseUnlessDisk(path: string, stats: BigIntStats): void {
   const what = kind === 'directory' ? 'a directory' : 'neither a file nor a block device';
   throw new HoldfastError('source_unreadable', `${path} is ${what}`, {
     remedy: 'Name the image file or the block device itself.',
+    facts: { path },
+  });
+}
+
+function inUse(path: string): HoldfastError {
+  return new HoldfastError('source_unreadable', `${path} is being written by another program`, {
+    remedy: IN_USE_REMEDY,
     facts: { path },
   });
 }
@@ -76,6 +87,10 @@ function fileSource(file: OpenFile): FileSource {
       const stats = await file.handle.stat({ bigint: true });
       const nowBytes = await diskFileSizeBytes(stats);
       if (nowBytes !== file.sizeBytes) throw sizeChanged(file, nowBytes);
+      if (!(await isWrittenByQemu(stats))) return;
+      throw new HoldfastError('source_changed', `${file.path} was taken into use while it was read`, {
+        facts: { path: file.path },
+      });
     },
     async [Symbol.asyncDispose]() {
       closed ??= file.handle.close();

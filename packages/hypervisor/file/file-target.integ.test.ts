@@ -76,6 +76,7 @@ test('overwriting keeps the content, fits the size and zeroes with holes', async
     await target.flush();
   }
   assert.ok((await readFile(path)).equals(expected));
+  assert.ok((await stat(path)).blocks * 512 <= 4 * MiB, 'the zeroed range was given back');
   await using larger = await openFileTarget({ path, sizeBytes: 9 * MiB, overwrite: true });
   assert.equal(larger.sizeBytes, 9 * MiB);
   await larger[Symbol.asyncDispose]();

@@ -8,12 +8,12 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { chmod, type FileHandle, open, unlink } from 'node:fs/promises';
 import { type BlockTarget, formatBytes, HoldfastError, MiB, systemErrorCode } from '@holdfast/base';
+import { isWrittenByQemu } from '../qemu/image-lock.ts';
+import { IN_USE_REMEDY } from '../qemu/qemu-errors.ts';
 import { diskFileKind, diskFileSizeBytes } from './disk-file.ts';
 import { targetFileError } from './file-errors.ts';
-import { type HolePuncher, holePuncher } from './hole-puncher.ts';
-
-const UNFINISHED_MODE = 0o200;
-const FINISHED_MODE = 0o600;
+import { type HolePuncher, openHolePuncher } from './hole-puncher.ts';
+import { FINISHED_MODE, UNFINISHED_MODE } from './unfinished.ts';
 
 /** As many as the thread pool runs at once, and some to follow. */
 const FILE_CONCURRENCY = 8;
@@ -66,12 +66,18 @@ async function openExisting({ path, sizeBytes, signal }: FileTargetOptions): Pro
     refuseUnlessDisk(path, stats);
     const nowBytes = await diskFileSizeBytes(stats);
     if (stats.isBlockDevice() && nowBytes < sizeBytes) throw tooSmall({ path, nowBytes, sizeBytes });
-    const puncher = await holePuncher({ path, signal });
-    try {
-      if (stats.isFile() && nowBytes !== sizeBytes) await handle.truncate(sizeBytes);
-    } catch (error) {
+    if (await isWrittenByQemu(stats)) {
+      throw new HoldfastError('target_unwritable', `${path} is being written by another program`, {
+        remedy: IN_USE_REMEDY,
+        facts: { path },
+      });
+    }
+    let puncher = await openHolePuncher({ path, signal });
+    if (stats.isFile() && nowBytes !== sizeBytes) {
+      // Only now it is known that nobody else uses the file. QEMU learns a size when it opens.
       await puncher?.[Symbol.asyncDispose]();
-      throw error;
+      await handle.truncate(sizeBytes);
+      puncher = await openHolePuncher({ path, signal });
     }
     return fileTarget({ path, handle, sizeBytes: stats.isFile() ? sizeBytes : nowBytes, fresh: false, puncher });
   } catch (error) {

@@ -31,6 +31,7 @@ export async function* mapImage(options: {
       `file:${path}`,
     ],
     doing: `read the map of ${name}`,
+    role: 'source',
     signal,
   };
   for await (const line of qemuImgLines(run)) {

@@ -3,12 +3,13 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { systemErrorCode } from '@holdfast/base';
-import { qemuError, qemuMissing } from './qemu-errors.ts';
+import { type ImageRole, qemuError, qemuMissing } from './qemu-errors.ts';
 
 export type QemuImgRun = {
   readonly args: readonly string[];
   /** What is being done, for the error: "read the map of disk.raw". */
   readonly doing: string;
+  readonly role: ImageRole;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -36,7 +37,7 @@ export async function* qemuImgLines(run: QemuImgRun): AsyncGenerator<string, voi
   if (rest !== '') yield rest;
 }
 
-async function* streamQemuImg({ args, doing, signal }: QemuImgRun): AsyncGenerator<string, void, undefined> {
+async function* streamQemuImg({ args, doing, role, signal }: QemuImgRun): AsyncGenerator<string, void, undefined> {
   signal?.throwIfAborted();
   const child = spawn('qemu-img', args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = outcome(child);
@@ -58,9 +59,14 @@ async function* streamQemuImg({ args, doing, signal }: QemuImgRun): AsyncGenerat
   signal?.throwIfAborted();
   if (error !== undefined) {
     if (systemErrorCode(error) === 'ENOENT') throw qemuMissing('qemu-img', error);
-    throw qemuError({ doing, text: error instanceof Error ? error.message : 'qemu-img did not start', cause: error });
+    throw qemuError({
+      role,
+      doing,
+      text: error instanceof Error ? error.message : 'qemu-img did not start',
+      cause: error,
+    });
   }
-  if (exitCode !== 0) throw qemuError({ doing, text: stderr || `qemu-img ended with ${exitCode}` });
+  if (exitCode !== 0) throw qemuError({ role, doing, text: stderr || `qemu-img ended with ${exitCode}` });
 }
 
 type Outcome = { readonly error?: unknown; readonly exitCode?: number | string; readonly stderr: string };

@@ -1,0 +1,54 @@
+/** For the tests of this package: a directory that goes away, QEMU's programs, and whole disks as buffers. */
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type BlockExtent, type BlockSource, type Extent, MiB } from '@holdfast/base';
+
+export async function scratchDirectory(): Promise<AsyncDisposable & { readonly path: (name: string) => string }> {
+  const directory = await mkdtemp(join(tmpdir(), 'holdfast-test-'));
+  return {
+    path: (name) => join(directory, name),
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+  };
+}
+
+export function run(program: string, ...args: readonly string[]): string {
+  return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Runs qemu-io commands on an image. */
+export function qemuIo(format: string, image: string, ...commands: readonly string[]): void {
+  run('qemu-io', '-f', format, ...commands.flatMap((command) => ['-c', command]), image);
+}
+
+export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const all: Item[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+/** The whole disk, reading only what `extents` does not promise to be zero. */
+export async function readThroughExtents(source: BlockSource): Promise<Buffer> {
+  const disk = Buffer.alloc(source.sizeBytes);
+  let expected = 0;
+  for await (const extent of source.extents({ offset: 0, length: source.sizeBytes })) {
+    if (extent.offset !== expected || extent.length <= 0) throw new Error(`extent out of order: ${show(extent)}`);
+    expected += extent.length;
+    if (extent.zero) continue;
+    for (let at = extent.offset; at < expected; at += MiB) {
+      await source.read({ into: disk.subarray(at, Math.min(at + MiB, expected)), offset: at });
+    }
+  }
+  if (expected !== source.sizeBytes) throw new Error(`extents end at ${expected}`);
+  return disk;
+}
+
+/** Whether `extents` cover `range` whole. */
+export function covers(extents: readonly Extent[], { offset, length }: Extent): boolean {
+  return extents.some((extent) => extent.offset <= offset && extent.offset + extent.length >= offset + length);
+}
+
+function show(extent: BlockExtent): string {
+  return JSON.stringify(extent);
+}
