@@ -47,8 +47,9 @@ function parserOf(specification: CommandSpecification): Parser {
     .exitOverride()
     .helpOption('-h, --help', 'Show this help')
     .configureHelp({ styleTitle: (title) => title, helpWidth: 120 });
-  for (const [name, { summary, required }] of Object.entries(specification.arguments)) {
-    parser.addArgument(new Argument(required ? `<${name.toUpperCase()}>` : `[${name.toUpperCase()}]`, summary));
+  for (const [name, { summary, required, choices }] of Object.entries(specification.arguments)) {
+    const argument = new Argument(required ? `<${name.toUpperCase()}>` : `[${name.toUpperCase()}]`, summary);
+    parser.addArgument(choices ? argument.choices(choices) : argument);
   }
   for (const [name, option] of Object.entries({ ...specification.options, ...everyCommand })) {
     parser.addOption(parserOption(name, option));

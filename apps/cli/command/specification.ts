@@ -22,6 +22,7 @@ export type OptionSpecification = {
 export type ArgumentSpecification = {
   readonly summary: string;
   readonly required?: true;
+  readonly choices?: readonly string[];
   readonly completes?: Completion;
 };
 
@@ -29,7 +30,9 @@ export type ArgumentSpecification = {
 export type OptionSpecifications = Readonly<Record<string, OptionSpecification>>;
 export type ArgumentSpecifications = Readonly<Record<string, ArgumentSpecification>>;
 
-type Value<Option extends OptionSpecification> = Option extends { readonly choices: readonly (infer Choice)[] }
+type Value<Specification extends OptionSpecification | ArgumentSpecification> = Specification extends {
+  readonly choices: readonly (infer Choice)[];
+}
   ? Choice
   : string;
 
@@ -44,7 +47,9 @@ export type OptionValues<Options extends OptionSpecifications> = {
 };
 
 export type ArgumentValues<Arguments extends ArgumentSpecifications> = {
-  readonly [Name in keyof Arguments]: Arguments[Name] extends { readonly required: true } ? string : string | undefined;
+  readonly [Name in keyof Arguments]: Arguments[Name] extends { readonly required: true }
+    ? Value<Arguments[Name]>
+    : Value<Arguments[Name]> | undefined;
 };
 
 export type CommandSpecification = {

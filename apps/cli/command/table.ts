@@ -6,9 +6,18 @@ type Loader = () => Promise<{ readonly command: Command }>;
 /** In the order of the help. */
 const loaders: Readonly<Record<string, Loader>> = {
   'repo init': () => import('../commands/repo-init.ts'),
+  'repo adopt': () => import('../commands/repo-adopt.ts'),
+  'repo check': () => import('../commands/repo-check.ts'),
   backup: () => import('../commands/backup.ts'),
   points: () => import('../commands/points.ts'),
   restore: () => import('../commands/restore.ts'),
+  verify: () => import('../commands/verify.ts'),
+  import: () => import('../commands/import.ts'),
+  'key add': () => import('../commands/key-add.ts'),
+  'key list': () => import('../commands/key-list.ts'),
+  'key export': () => import('../commands/key-export.ts'),
+  'storage check': () => import('../commands/storage-check.ts'),
+  completion: () => import('../commands/completion.ts'),
 };
 
 export type FoundCommand = {

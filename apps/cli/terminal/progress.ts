@@ -46,17 +46,11 @@ export function startProgress(options: {
   return {
     update(report, more) {
       last = report;
-      switch (sink.kind) {
-        case 'none':
-          return;
-        case 'json':
-          if (isDue(jsonEveryMs)) sink.write(progressObject(title, report, rate.add(report, shownMs), more));
-          return;
-        case 'terminal':
-          if (isDue(drawEveryMs)) sink.draw(progressLine(title, report, rate.add(report, shownMs)));
-          return;
-        default:
-          return sink satisfies never;
+      if (sink.kind === 'json' && isDue(jsonEveryMs)) {
+        sink.write(progressObject(title, report, rate.add(report, shownMs), more));
+      }
+      if (sink.kind === 'terminal' && isDue(drawEveryMs)) {
+        sink.draw(progressLine(title, report, rate.add(report, shownMs)));
       }
     },
     [Symbol.dispose]() {

@@ -35,7 +35,7 @@ async function askSecret(request: {
 
 function readLine(input: ReadStream, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    let line = '';
+    const typed: string[] = [];
     const end = (settle: () => void): void => {
       input.off('data', onData);
       signal.removeEventListener('abort', onAbort);
@@ -47,19 +47,19 @@ function readLine(input: ReadStream, signal: AbortSignal): Promise<string> {
         switch (character) {
           case '\r':
           case '\n':
-            return end(() => resolve(line));
+            return end(() => resolve(typed.join('')));
           case '\u0003':
           case '\u0004':
             return end(() => reject(new HoldfastError('interrupted', 'The question was not answered.')));
           case '\u007f':
           case '\b':
-            line = [...line].slice(0, -1).join('');
+            typed.pop();
             break;
           case '\u0015':
-            line = '';
+            typed.length = 0;
             break;
           default:
-            if (character >= ' ') line += character;
+            if (character >= ' ') typed.push(character);
         }
       }
     };

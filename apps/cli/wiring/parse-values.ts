@@ -1,5 +1,5 @@
 /** Values of options that are more than a word. */
-import { GiB, HoldfastError, KiB, MiB, TiB } from '@holdfast/base';
+import { type Clock, GiB, HoldfastError, KiB, MiB, TiB } from '@holdfast/base';
 
 const multiples: Readonly<Record<string, number>> = { '': 1, k: KiB, m: MiB, g: GiB, t: TiB };
 
@@ -17,4 +17,17 @@ export function parseBytes(option: string, text: string): number {
 export function splitDiskValue(text: string): { readonly disk: string; readonly value: string } | undefined {
   const match = /^([a-z][a-z0-9]{0,31})=(.+)$/s.exec(text);
   return match ? { disk: match[1]!, value: match[2]! } : undefined;
+}
+
+/**
+ * "2026-11-21", "2026-11-21 09:55", "2026-11-21T09:55:30Z", "...+02:00"; without a zone it is the time of this machine.
+ * Milliseconds since 1970. @throws usage, also for a time that is still to come
+ */
+export function parseTime(option: string, text: string, clock: Clock): number {
+  const match = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?)(Z|[+-]\d{2}:\d{2})?)?$/.exec(text);
+  const timeMs = match ? Date.parse(`${match[1]}T${match[2] ?? '00:00'}${match[3] ?? ''}`) : Number.NaN;
+  if (timeMs >= 0 && timeMs <= clock.nowMs()) return timeMs;
+  throw new HoldfastError('usage', `${option} does not take "${text}".`, {
+    remedy: 'Give a time in the past, such as 2026-11-21T09:55 or 2026-11-21T09:55:00+02:00.',
+  });
 }

@@ -16,6 +16,8 @@ export type StorageSelection = { readonly storage: string; readonly limitRate: s
 
 export interface OpenedStorage extends AsyncDisposable {
   readonly store: BlobStore;
+  /** The same storage without repeated attempts, to see how it really behaves. */
+  readonly direct: BlobStore;
   /** What really went over the wire so far, repeated attempts included. */
   usage(): StorageUsage;
 }
@@ -38,6 +40,7 @@ export async function openStorage(options: {
   });
   return {
     store,
+    direct: limited,
     usage: () => metered.snapshot(),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };

@@ -44,6 +44,8 @@ export type BackupOptions = {
   /** The point that `changed` counts from; the new point joins its series. */
   readonly parent?: RestorePoint | undefined;
   readonly origin?: Manifest['origin'];
+  /** When the state of the disks was, for an image that is older than its import; now when absent. */
+  readonly takenAtMs?: number | undefined;
   readonly consistency?: (typeof consistencies)[number];
   readonly label?: string | undefined;
   /** Domain XML, nvram and the like; kept encrypted where the repository is. */
@@ -80,7 +82,7 @@ export async function backup(options: BackupOptions): Promise<BackupOutcome> {
       session: session.id,
       domain: repository.domain,
       resource,
-      created_at: new Date(repository.clock.nowMs()).toISOString(),
+      created_at: new Date(options.takenAtMs ?? repository.clock.nowMs()).toISOString(),
       key_epoch: repository.keys.epoch,
       lock_until: null,
       roots,
