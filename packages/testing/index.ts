@@ -1,3 +1,7 @@
+export { applyChange, type DiskChange, noise, text } from './disk/disk-change.ts';
+export { diskBlockBytes, MemoryDisk } from './disk/memory-disk.ts';
+export { MemorySource, type MemorySourceOptions } from './disk/memory-source.ts';
+export { MemoryTarget, type MemoryTargetOptions } from './disk/memory-target.ts';
 export { type FakeClock, fakeClock } from './fake-clock.ts';
 export {
   crashAt,
