@@ -4,7 +4,7 @@
  */
 import type { BlockSource } from '@holdfast/base';
 import type { ChunkSet } from '../chunk/chunk-set.ts';
-import { chunksPerPage, type Geometry } from '../chunk/geometry.ts';
+import type { Geometry } from '../chunk/geometry.ts';
 
 /** Shorter changed runs are read without asking for their extents; one status request costs about one chunk read. */
 const shortRunChunks = 8;
@@ -34,11 +34,6 @@ export async function* planChunks(options: {
     else yield* planRun({ ...options, from: chunk, to: end });
     chunk = end;
   }
-}
-
-/** First chunk after the page that `chunk` is in. */
-export function endOfPage(chunk: number): number {
-  return (Math.floor(chunk / chunksPerPage) + 1) * chunksPerPage;
 }
 
 async function* planRun(options: {

@@ -13,7 +13,6 @@ import {
   encodeFrameHeader,
   type Frame,
   type FrameKind,
-  frameHeaderBytes,
   saltBytes,
 } from './frame.ts';
 import { seal, tagBytes, unseal } from './sealing.ts';
@@ -144,11 +143,6 @@ export class ChunkCodec {
     };
     return unseal(input, frame.payload);
   }
-}
-
-/** Upper bound of a stored frame, for a plaintext of `plainBytes`. */
-export function largestFrameBytes(plainBytes: number): number {
-  return frameHeaderBytes + plainBytes + tagBytes;
 }
 
 function byteLength(parts: readonly Buffer[]): number {

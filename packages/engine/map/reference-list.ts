@@ -15,11 +15,9 @@ const kindCodes = { zero: 0, data: 1, split: 2, bad: 3 } as const;
 const recordBytes = hashBytes + 12;
 const maximumPacks = 0xffff;
 
-/** Why a chunk has no content: it could not be read when the point was made. */
-export const badReasons = { unreadable: 1, lost: 2 } as const;
-
 /**
- * `zero`: all bytes zero, stated explicitly. `data`: the content of a frame. `bad`: known to be missing. SPLIT (2) is
+ * `zero`: all bytes zero, stated explicitly. `data`: the content of a frame. `bad`: known to be missing, with a reason
+ * (1 = unreadable when the point was made, 2 = lost since). SPLIT (2) is
  * reserved in the format for sub-chunks and refused by this version.
  */
 export type Reference =
