@@ -3,7 +3,7 @@
  * what failed in full, and what was skipped and why. The last line is `N passed, N failed, N skipped`; CI reads it.
  * Exit code 0 when nothing failed, 1 otherwise, 2 for a wrong argument, 130 when interrupted.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -25,6 +25,7 @@ async function main(): Promise<number> {
 
   // Whatever a test leaves behind lies in here. The name is short: paths of unix sockets end at 107 characters.
   const temporary = await mkdtemp(join(tmpdir(), 'hf-'));
+  await chmod(temporary, 0o755); // tests of denied access act as another user, who must get this far
   process.env['TMPDIR'] = temporary;
   process.env['PATH'] = `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`;
   process.env['NODE_COMPILE_CACHE'] ??= join(root, '.cache/compile');
