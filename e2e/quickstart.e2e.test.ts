@@ -24,6 +24,12 @@ function start(program: string, args: readonly string[]) {
 
 const quickstart = (...args: readonly string[]) => start(process.execPath, ['scripts/quickstart.ts', ...args]);
 
+async function succeeds(program: string, args: readonly string[]): Promise<string> {
+  const run = start(program, args);
+  assert.equal(await run.ended, 0, run.printed.text);
+  return run.printed.text;
+}
+
 async function temporaryFolder() {
   const folder = await mkdtemp(join(tmpdir(), 'quickstart-'));
   return { folder, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
@@ -49,13 +55,16 @@ test('a real disk comes back in both its states, and its repository can be used 
   const increment = /backup \(increment\).* ([\d.]+) MiB more stored/.exec(first.printed.text)?.[1];
   assert.ok(Number(increment) < 20, `8 MiB of new data cost ${increment} MiB`);
 
-  // What it printed to go on with works, also on a copy of the storage at another place.
+  // The storage alone is enough, at another place too: adopt it, list it, restore a point that the story named.
   const copy = join(made.folder, 'copy');
   await cp(join(state, 'repository'), copy, { recursive: true });
-  const points = start('bin/holdfast', ['points', '--storage', `file://${copy}`, '--json']);
-  assert.equal(await points.ended, 0, points.printed.text);
-  const suggested = /restore .* (\S+) --to/.exec(first.printed.text)?.[1];
-  assert.ok(suggested !== undefined && points.printed.text.includes(suggested), points.printed.text);
+  const storage = `file://${copy}`;
+  const point = /restore .* (bkp_\w+) --to/.exec(first.printed.text)?.[1] ?? 'none';
+  await succeeds('bin/holdfast', ['repo', 'adopt', '--storage', storage]);
+  assert.ok((await succeeds('bin/holdfast', ['points', '--storage', storage, '--json'])).includes(point));
+  const restored = join(made.folder, 'restored.raw');
+  await succeeds('bin/holdfast', ['restore', '--storage', storage, point, '--to', restored]);
+  await succeeds('qemu-img', ['compare', '-f', 'raw', '-F', 'qcow2', restored, join(state, 'kept-1.qcow2')]);
 });
 
 test('with --once nothing is left, and neither is after an interrupt', async () => {

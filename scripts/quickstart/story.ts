@@ -77,7 +77,7 @@ export async function tellStory({ root, folder, tell, signal }: StoryRequest): P
   await copyFile(disk, second.kept, constants.COPYFILE_FICLONE);
 
   const verified = await command('verify', '--storage', storage);
-  tell({ title: 'holdfast verify', seconds: verified.seconds, note: 'nothing missing' });
+  tell({ title: 'holdfast verify', seconds: verified.seconds, note: 'every chunk proved' });
 
   const states = [
     { ...first, format: 'raw', expected: changed.checksum, name: 'first' },
