@@ -267,6 +267,13 @@ export const errorCatalogue = {
     alert: true,
     remedy: 'Check the NBD server and its log.',
   },
+  address_in_use: {
+    status: 409,
+    title: 'Another program serves at this address',
+    retry: 'never',
+    alert: false,
+    remedy: 'Stop it, or choose another socket or port.',
+  },
   qemu_failed: {
     status: 502,
     title: 'A QEMU program failed',

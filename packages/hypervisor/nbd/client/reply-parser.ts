@@ -54,6 +54,10 @@ export class ReplyParser implements ByteSink {
   }
 
   consume(bytes: Buffer): void {
+    this.#guarded(() => this.#consume(bytes));
+  }
+
+  #consume(bytes: Buffer): void {
     let at = 0;
     while (at < bytes.length && !this.#broken) {
       const data = this.#data;
@@ -67,7 +71,7 @@ export class ReplyParser implements ByteSink {
         this.#collecting.set(bytes.subarray(at, at + count), this.#collected);
         at += count;
         this.#collected += count;
-        if (this.#collected === this.#collecting.length) this.#step();
+        if (this.#collected === this.#collecting.length) this.#next(this.#collecting);
       }
     }
   }
@@ -79,7 +83,7 @@ export class ReplyParser implements ByteSink {
   }
 
   directReceived(count: number): void {
-    this.#dataReceived(count);
+    this.#guarded(() => this.#dataReceived(count));
   }
 
   #dataReceived(count: number): void {
@@ -91,12 +95,13 @@ export class ReplyParser implements ByteSink {
     this.#endOfChunk(data.chunk);
   }
 
-  #step(): void {
+  #guarded(parse: () => void): void {
     try {
-      this.#next(this.#collecting);
+      parse();
     } catch (error) {
       if (!(error instanceof Breach)) throw error;
       this.#broken = true;
+      this.#data = undefined;
       this.#handler.breach(error.message);
     }
   }
