@@ -4,21 +4,24 @@ import type { Command } from './specification.ts';
 type Loader = () => Promise<{ readonly command: Command }>;
 
 /** In the order of the help. */
-const loaders: Readonly<Record<string, Loader>> = {
-  'repo init': () => import('../commands/repo-init.ts'),
-  'repo adopt': () => import('../commands/repo-adopt.ts'),
-  'repo check': () => import('../commands/repo-check.ts'),
-  backup: () => import('../commands/backup.ts'),
-  points: () => import('../commands/points.ts'),
-  restore: () => import('../commands/restore.ts'),
-  verify: () => import('../commands/verify.ts'),
-  import: () => import('../commands/import.ts'),
-  'key add': () => import('../commands/key-add.ts'),
-  'key list': () => import('../commands/key-list.ts'),
-  'key export': () => import('../commands/key-export.ts'),
-  'storage check': () => import('../commands/storage-check.ts'),
-  completion: () => import('../commands/completion.ts'),
-};
+const loaders: ReadonlyMap<string, Loader> = new Map(
+  Object.entries({
+    'repo init': () => import('../commands/repo-init.ts'),
+    'repo adopt': () => import('../commands/repo-adopt.ts'),
+    'repo check': () => import('../commands/repo-check.ts'),
+    backup: () => import('../commands/backup.ts'),
+    points: () => import('../commands/points.ts'),
+    restore: () => import('../commands/restore.ts'),
+    serve: () => import('../commands/serve.ts'),
+    verify: () => import('../commands/verify.ts'),
+    import: () => import('../commands/import.ts'),
+    'key add': () => import('../commands/key-add.ts'),
+    'key list': () => import('../commands/key-list.ts'),
+    'key export': () => import('../commands/key-export.ts'),
+    'storage check': () => import('../commands/storage-check.ts'),
+    completion: () => import('../commands/completion.ts'),
+  }),
+);
 
 export type FoundCommand = {
   readonly load: () => Promise<Command>;
@@ -29,7 +32,7 @@ export type FoundCommand = {
 /** The command that the first one or two words name. */
 export function findCommand(words: readonly string[]): FoundCommand | undefined {
   for (const length of [2, 1]) {
-    const loader = loaders[words.slice(0, length).join(' ')];
+    const loader = loaders.get(words.slice(0, length).join(' '));
     if (loader && words.length >= length) {
       return { load: async () => (await loader()).command, words: words.slice(length) };
     }
@@ -39,6 +42,6 @@ export function findCommand(words: readonly string[]): FoundCommand | undefined 
 
 /** Commands whose name begins with this word (`repo`), or all. */
 export async function loadCommands(group?: string): Promise<readonly Command[]> {
-  const wanted = Object.entries(loaders).filter(([name]) => group === undefined || name.startsWith(`${group} `));
+  const wanted = [...loaders].filter(([name]) => group === undefined || name.startsWith(`${group} `));
   return await Promise.all(wanted.map(async ([, load]) => (await load()).command));
 }

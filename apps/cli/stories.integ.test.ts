@@ -1,0 +1,271 @@
+/** What users do with the command, on real files, through the real command. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { cp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { MiB } from '@holdfast/base';
+import { temporaryDirectory } from '@holdfast/testing';
+import { holdfast, program, runHoldfast, startHoldfast } from './testing/run-holdfast.ts';
+import { hashOf, makeDisk, patchDisk, runTool } from './testing/test-disks.ts';
+
+async function house(init: readonly string[] = []) {
+  const directory = await temporaryDirectory();
+  const at = (name: string): string => join(directory.path, name);
+  const storage = ['--storage', `file://${at('repository')}`] as const;
+  await holdfast(['repo', 'init', ...storage, ...init]);
+  return { at, storage, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
+}
+
+const list = async (storage: readonly string[]): Promise<readonly Record<string, unknown>[]> =>
+  (await holdfast(['points', ...storage]))['points'] as readonly Record<string, unknown>[];
+
+test('a disk of odd size comes back, new and in place, where only what differs is written', async () => {
+  await using made = await house();
+  const { at, storage } = made;
+  const disk = await makeDisk({ path: at('a.raw'), sizeBytes: 40 * MiB + 12_345, dataBytes: 10 * MiB + 77 });
+  const first = await holdfast(['backup', ...storage, '--resource', 'volumes/a', '--label', 'before', disk]);
+  assert.equal(first['kind'], 'full');
+  assert.equal(first['increment_id'], 1);
+  assert.ok(Number(first['read_bytes']) >= 10 * MiB && Number(first['read_bytes']) <= 12 * MiB);
+  assert.ok(Number(first['put_bytes']) > 10 * MiB && Number(first['put_bytes']) < 11.5 * MiB);
+  assert.ok(Number(first['put_objects']) >= 4);
+  const original = await hashOf(disk);
+
+  const point = String(first['point']);
+  const restored = await holdfast(['restore', ...storage, point, '--to', at('b.raw')]);
+  assert.equal(await hashOf(at('b.raw')), original);
+  assert.equal((await stat(at('b.raw'))).size, 40 * MiB + 12_345);
+  assert.ok((await stat(at('b.raw'))).blocks * 512 < 13 * MiB, 'holes stay holes');
+  assert.deepEqual(
+    (restored['disks'] as { name: string }[]).map(({ name }) => name),
+    ['vda'],
+  );
+
+  await patchDisk(
+    at('b.raw'),
+    { offset: 5 * MiB, bytes: randomBytes(100) },
+    { offset: 30 * MiB, bytes: randomBytes(9) },
+  );
+  const again = await holdfast(['restore', ...storage, point.slice(0, 20), '--to', at('b.raw'), '--force']);
+  assert.equal(await hashOf(at('b.raw')), original);
+  const [outcome] = again['disks'] as { written_bytes: number; kept_bytes: number }[];
+  assert.equal(outcome?.written_bytes, MiB);
+  assert.ok(outcome.kept_bytes > 9 * MiB);
+});
+
+test('an increment from a file of changes reads them alone, also where data became zeros', async () => {
+  await using made = await house();
+  const { at, storage } = made;
+  const disk = await makeDisk({ path: at('a.raw'), sizeBytes: 64 * MiB, dataBytes: 64 * MiB });
+  await holdfast(['backup', ...storage, '--resource', 'volumes/a', disk]);
+  await patchDisk(disk, { offset: 7 * MiB, bytes: Buffer.alloc(MiB) }, { offset: 9 * MiB + 5, bytes: randomBytes(10) });
+  await writeFile(
+    at('changed.json'),
+    JSON.stringify([
+      { offset: 7 * MiB, length: MiB },
+      { offset: 9 * MiB + 5, length: 10 },
+    ]),
+  );
+  const words = ['backup', ...storage, '--resource', 'volumes/a', '--parent', 'latest'];
+  const second = await holdfast([...words, '--changed', at('changed.json'), disk]);
+  assert.equal(second['kind'], 'incremental');
+  assert.equal(second['increment_id'], 2);
+  // Two chunks and the sample of sixteen clean ones.
+  assert.ok(Number(second['read_bytes']) <= 18 * MiB, String(second['read_bytes']));
+  await holdfast(['restore', ...storage, 'latest', '--resource', 'volumes/a', '--to', at('b.raw')]);
+  assert.equal(await hashOf(at('b.raw')), await hashOf(disk));
+});
+
+test('a qcow2 bitmap makes an increment; one that is missing a full read with its reason', async () => {
+  await using made = await house();
+  const { at, storage } = made;
+  await makeDisk({ path: at('a.raw'), sizeBytes: 32 * MiB, dataBytes: 32 * MiB });
+  const disk = at('a.qcow2');
+  await runTool('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', at('a.raw'), disk);
+  await runTool('qemu-img', 'bitmap', '--add', disk, 'daily');
+  const words = ['backup', ...storage, '--resource', 'volumes/a', disk];
+  const first = await holdfast(words);
+  await runTool('qemu-io', '-f', 'qcow2', '-c', 'write -P 7 5M 64k', disk);
+  const second = await holdfast([...words, '--parent', String(first['point']), '--bitmap', 'daily']);
+  assert.equal(second['kind'], 'incremental');
+  assert.deepEqual(second['warnings'], []);
+  await holdfast(['restore', ...storage, String(second['point']), '--to', at('b.qcow2'), '--format', 'qcow2']);
+  await runTool('qemu-img', 'compare', disk, at('b.qcow2'));
+
+  const run = await runHoldfast([...words, '--parent', String(second['point']), '--bitmap', 'weekly', '--json']);
+  assert.equal(run.code, 0, run.stderr);
+  const third = run.objects.at(-1);
+  assert.equal(third?.['kind'], 'full');
+  assert.equal(third['requested'], 'incremental');
+  assert.match(JSON.stringify(third['disks']), /"fallback_reason":"bitmap_not_found"/);
+  assert.match(run.stderr, /weekly/);
+});
+
+test('several disks are one point, restored one by one or together', async () => {
+  await using made = await house();
+  const { at, storage } = made;
+  await makeDisk({ path: at('a.raw'), sizeBytes: 5 * MiB, dataBytes: 3 * MiB });
+  await makeDisk({ path: at('b.raw'), sizeBytes: 3 * MiB, dataBytes: 3 * MiB });
+  const disks = ['--disk', `vda=${at('a.raw')}`, '--disk', `vdb=${at('b.raw')}`];
+  const { point } = await holdfast(['backup', ...storage, '--resource', 'instances/m', ...disks]);
+  await holdfast(['restore', ...storage, String(point), '--disk', 'vdb', '--to', at('b2.raw')]);
+  assert.equal(await hashOf(at('b2.raw')), await hashOf(at('b.raw')));
+  await holdfast(['restore', ...storage, String(point), '--to-dir', at('all')]);
+  assert.equal(await hashOf(at('all/vda.raw')), await hashOf(at('a.raw')));
+  assert.equal(await hashOf(at('all/vdb.raw')), await hashOf(at('b.raw')));
+  assert.deepEqual(
+    (await list(storage)).map(({ disks: found }) => (found as unknown[]).length),
+    [2],
+  );
+});
+
+test('a disk that grew and shrank between backups comes back in each of its sizes', async () => {
+  await using made = await house();
+  const { at, storage } = made;
+  const disk = await makeDisk({ path: at('a.raw'), sizeBytes: 6 * MiB, dataBytes: 6 * MiB });
+  const sizes = [6 * MiB, 11 * MiB + 512, 3 * MiB + 1];
+  const states: { point: string; hash: string }[] = [];
+  for (const sizeBytes of sizes) {
+    await truncate(disk, sizeBytes);
+    const { point } = await holdfast(['backup', ...storage, '--resource', 'volumes/a', disk]);
+    states.push({ point: String(point), hash: await hashOf(disk) });
+  }
+  for (const { point, hash } of states) {
+    await holdfast(['restore', ...storage, point, '--to', at('b.raw'), '--force']);
+    assert.equal(await hashOf(at('b.raw')), hash);
+  }
+});
+
+test('a copy of the directory is adopted, verified and restored without anything else', async () => {
+  await using made = await house();
+  const { at, storage } = made;
+  const disk = await makeDisk({ path: at('a.raw'), sizeBytes: 8 * MiB, dataBytes: 5 * MiB });
+  const { point } = await holdfast(['backup', ...storage, '--resource', 'volumes/a', disk]);
+  await cp(at('repository'), at('copy'), { recursive: true });
+  await rm(at('repository'), { recursive: true });
+  const copy = ['--storage', `file://${at('copy')}`];
+  const adopted = await holdfast(['repo', 'adopt', ...copy]);
+  assert.deepEqual(
+    (adopted['points'] as { point: string }[]).map((found) => found.point),
+    [point],
+  );
+  assert.equal(adopted['index_entries'], 5);
+  for (const scope of [[], ['--presence']]) {
+    const verified = await holdfast(['verify', ...copy, ...scope]);
+    assert.deepEqual(
+      (verified['points'] as { ok: boolean }[]).map(({ ok }) => ok),
+      [true],
+    );
+  }
+  assert.equal((await holdfast(['repo', 'check', ...copy]))['points'], 1);
+  await holdfast(['restore', ...copy, String(point), '--to', at('b.raw')]);
+  assert.equal(await hashOf(at('b.raw')), await hashOf(disk));
+  const again = await holdfast(['backup', ...copy, '--resource', 'volumes/other', disk]);
+  assert.match(JSON.stringify(again['disks']), /"new_chunks":0/);
+});
+
+for (const [how, signal] of [
+  ['SIGTERM', 'SIGTERM'],
+  ['an interrupt', 'SIGINT'],
+] as const) {
+  test(`a point is served over NBD until ${how}, and nothing of it is left then`, async () => {
+    await using made = await house();
+    const { at, storage } = made;
+    const disk = await makeDisk({ path: at('a.raw'), sizeBytes: 9 * MiB, dataBytes: 4 * MiB });
+    const { point } = await holdfast(['backup', ...storage, '--resource', 'volumes/a', disk]);
+    const words = ['serve', ...storage, String(point), '--disk', 'vda', '--socket', at('socket'), '--json'];
+    const serving = startHoldfast(words);
+    const { uri } = await serving.object('ready');
+    assert.equal(uri, `nbd+unix:///vda?socket=${at('socket')}`);
+    await runTool('qemu-img', 'convert', '-f', 'raw', '-O', 'raw', uri, at('b.raw'));
+    assert.equal(await hashOf(at('b.raw')), await hashOf(disk));
+    await assert.rejects(runTool('qemu-io', '-f', 'raw', '-c', 'write 0 512', uri), 'read-only');
+    const sessions = (await holdfast(['repo', 'check', ...storage]))['sessions'] as { role: string }[];
+    assert.deepEqual(
+      sessions.map(({ role }) => role),
+      ['reader'],
+    );
+    serving.child.kill(signal);
+    const run = await serving.ended;
+    assert.equal(run.code, 0, run.stderr);
+    assert.equal(run.objects.at(-1)?.['type'], 'result');
+    assert.deepEqual((await holdfast(['repo', 'check', ...storage]))['sessions'], []);
+    assert.equal(existsSync(at('socket')), false);
+  });
+}
+
+test('an imported image is a legacy point of its own time and no series', async () => {
+  await using made = await house();
+  const { at, storage } = made;
+  const disk = await makeDisk({ path: at('old.raw'), sizeBytes: 2 * MiB, dataBytes: 2 * MiB });
+  const words = ['import', ...storage, '--resource', 'volumes/old', '--taken-at', '2020-01-02T03:04:05Z', disk];
+  const { point, series, increment_id: number } = await holdfast(words);
+  assert.deepEqual({ series, number }, { series: null, number: null });
+  const [found] = await list(storage);
+  assert.ok(found);
+  assert.equal(found['point'], point);
+  assert.equal(found['origin'], 'import');
+  assert.equal(found['created_at'], '2020-01-02T03:04:05.000Z');
+});
+
+test('an encrypted repository opens with each of its passphrases, and with an exported key put back', async () => {
+  await using directory = await temporaryDirectory();
+  const at = (name: string): string => join(directory.path, name);
+  const storage = ['--storage', `file://${at('repository')}`];
+  const disk = await makeDisk({ path: at('a.raw'), sizeBytes: 3 * MiB, dataBytes: 2 * MiB });
+  await writeFile(at('one'), 'first secret\n');
+  const one = ['--passphrase-file', at('one')];
+  assert.equal((await holdfast(['repo', 'init', ...storage, ...one]))['encrypted'], true);
+  const { point } = await holdfast(['backup', ...storage, ...one, '--resource', 'volumes/a', disk]);
+  await holdfast(['key', 'add', ...storage, ...one, '--label', 'second'], { HOLDFAST_NEW_PASSPHRASE: 'zwei' });
+
+  const keys = (await holdfast(['key', 'list', ...storage]))['keys'] as { key: string; label: string }[];
+  assert.deepEqual(
+    keys.map(({ label }) => label),
+    ['first key', 'second'],
+  );
+  const { key } = keys[1]!;
+  await holdfast(['key', 'export', ...storage, '--key', key, '--to', at('kept')]);
+  assert.equal((await stat(at('kept'))).mode & 0o777, 0o600);
+  assert.match(await readFile(at('kept.txt'), 'utf8'), new RegExp(`keys/${key}`));
+  const refused = await runHoldfast(['key', 'export', ...storage, '--key', key, '--to', at('kept'), '--json']);
+  assert.deepEqual([refused.code, refused.objects.at(-1)?.['code']], [1, 'target_exists']);
+
+  await rm(at('repository/keys'), { recursive: true });
+  const locked = await runHoldfast(['points', ...storage, '--json'], { HOLDFAST_PASSPHRASE: 'zwei' });
+  assert.deepEqual([locked.code, locked.objects.at(-1)?.['code']], [1, 'key_missing']);
+  await cp(at('kept'), at(`repository/keys/${key}`), { recursive: true });
+  await holdfast(['restore', ...storage, String(point), '--to', at('b.raw')], { HOLDFAST_PASSPHRASE: 'zwei' });
+  assert.equal(await hashOf(at('b.raw')), await hashOf(disk));
+});
+
+test('people get lines: a table of points, the point at the end of a backup, no objects', async () => {
+  await using made = await house();
+  const { at, storage } = made;
+  const disk = await makeDisk({ path: at('a.raw'), sizeBytes: 2 * MiB, dataBytes: MiB });
+  const backup = await runHoldfast(['backup', ...storage, '--resource', 'volumes/a', '--label', 'Monday', disk]);
+  assert.equal(backup.code, 0, backup.stderr);
+  const point = /Restore point (bkp_[0-9a-f]{32}) of volumes\/a \(full, number 1 of its series\)\n$/.exec(
+    backup.stdout,
+  )?.[1];
+  assert.ok(point !== undefined, backup.stdout);
+  const points = await runHoldfast(['points', ...storage]);
+  assert.match(points.stdout, /^POINT +RESOURCE +TAKEN +KIND +SERIES +DISKS +SIZE +STORED +LABEL\n/);
+  const short = /^(bkp_\w+) .*volumes\/a .* full .*Monday$/m.exec(points.stdout)?.[1];
+  assert.ok(short !== undefined && point.startsWith(short), points.stdout);
+  const restored = await runHoldfast(['restore', ...storage, short, '--to', at('b.raw')]);
+  assert.match(restored.stdout, /^Restored vda to .*b\.raw: 2\.00 MiB in .*1\.00 MiB written, 1\.00 MiB zero\n$/);
+  assert.equal(restored.stderr, '', 'no progress where nobody watches');
+});
+
+test('a reader that goes away early is no failure', async () => {
+  await using made = await house();
+  const { at, storage } = made;
+  const disk = await makeDisk({ path: at('a.raw'), sizeBytes: MiB, dataBytes: MiB });
+  const words = ['backup', ...storage, '--resource', 'volumes/a', '--json', disk].map((word) => `'${word}'`).join(' ');
+  const text = await runTool('bash', '-c', `'${program}' ${words} 2>&1 | true; echo "\${PIPESTATUS[0]}"`);
+  assert.equal(text, '0\n');
+  assert.equal((await list(storage)).length, 1);
+});
