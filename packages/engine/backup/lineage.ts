@@ -27,6 +27,10 @@ export async function chooseLineage(options: BackupOptions, resource: string): P
       `Point ${parent.manifest.id} is of ${parent.manifest.resource}, not of ${resource}.`,
     );
   }
+  // The caller found it before the session began; only what is listed now is safe from collection.
+  if (parent && !points.some(({ key }) => key === parent.key)) {
+    throw new HoldfastError('point_not_found', `The parent ${parent.manifest.id} does not exist any more.`);
+  }
   const closed = parent && reasonToClose(parent, options);
   if (parent && closed === undefined) {
     const { series } = parent.manifest;
