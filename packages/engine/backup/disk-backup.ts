@@ -146,6 +146,8 @@ async function foldChanges(
       chunk < parent.geometry.chunkCount && chunkLengthAt(parent.geometry, chunk) === chunkLengthAt(geometry, chunk);
     if (!known) changed.add(chunk);
   }
+  // A page that lost its end must be written anew, though all that is left of it is clean.
+  if (geometry.chunkCount > 0 && geometry.chunkCount < parent.geometry.chunkCount) changed.add(geometry.chunkCount - 1);
   return changed;
 }
 

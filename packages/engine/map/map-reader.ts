@@ -1,4 +1,5 @@
 /** Reads a disk's map page by page, keeping the last few pages; memory does not depend on the disk's size. */
+import { HoldfastError } from '@holdfast/base';
 import { chunksPerPage, type Geometry } from '../chunk/geometry.ts';
 import { type FrameReference, readFrame } from '../pack/frame-reader.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -59,17 +60,17 @@ export class MapReader {
 
   async #load(page: number, signal: AbortSignal | undefined): Promise<readonly Reference[]> {
     const reference = this.pageReference(page);
+    const count = Math.min(chunksPerPage, this.geometry.chunkCount - page * chunksPerPage);
     switch (reference.kind) {
-      case 'zero': {
-        const count = Math.min(chunksPerPage, this.geometry.chunkCount - page * chunksPerPage);
+      case 'zero':
         return Array.from({ length: count }, () => zeroReference);
-      }
-      case 'bad': {
-        const count = Math.min(chunksPerPage, this.geometry.chunkCount - page * chunksPerPage);
+      case 'bad':
         return Array.from({ length: count }, () => reference);
+      case 'data': {
+        const entries = decodeReferences(await readFrame(this.#repository, { kind: 'mapPage', reference, signal }));
+        if (entries.length === count) return entries;
+        throw new HoldfastError('repository_damaged', `Map page ${page} has ${entries.length} entries, not ${count}.`);
       }
-      case 'data':
-        return decodeReferences(await readFrame(this.#repository, { kind: 'mapPage', reference, signal }));
       default:
         return reference satisfies never;
     }
