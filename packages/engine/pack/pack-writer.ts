@@ -44,7 +44,7 @@ export type PackWriterOptions = {
   readonly signal?: AbortSignal | undefined;
 };
 
-type OpenPack = { readonly ordinal: number; readonly buffer: Buffer; used: number; slots: PackSlot[] };
+type OpenPack = { readonly ordinal: number; buffer: Buffer; used: number; slots: PackSlot[] };
 
 export class PackWriter {
   readonly #options: PackWriterOptions;
@@ -103,6 +103,10 @@ export class PackWriter {
   #place(pack: OpenPack, frame: EncodedFrame): PendingLocation {
     const { id, kind, plainBytes, storedBytes } = frame;
     const offset = pack.used;
+    if (offset + storedBytes > pack.buffer.length) {
+      // The pack was opened for a smaller frame, and this one, larger than a pack, came first.
+      pack.buffer = Buffer.concat([pack.buffer.subarray(0, offset)], offset + storedBytes);
+    }
     for (const part of frame.parts) pack.used += part.copy(pack.buffer, pack.used);
     pack.slots.push({ id, kind, offset, storedBytes, plainBytes });
     return { packOrdinal: pack.ordinal, slot: pack.slots.length - 1, offset, storedBytes };
