@@ -41,7 +41,8 @@ export type OpenSessionOptions = {
 };
 
 /**
- * Disposing ends the session. A reader on a storage that may not be written gets a session without an object: nothing
+ * Disposing ends the session and never throws: what became of the work is the answer, and a session whose object stays
+ * is found dead later. A reader on a storage that may not be written gets a session without an object: nothing
  * can be collected there under its own rights either.
  * @throws resource_busy, storage errors
  */
@@ -60,13 +61,15 @@ export async function openSession(options: OpenSessionOptions): Promise<Session>
   const session = {
     id,
     nonce: randomBytes(nonceBytes),
-    [Symbol.asyncDispose]: async () => await store.delete(sessionKey(id)),
+    [Symbol.asyncDispose]: async () => await store.delete(sessionKey(id)).catch(() => undefined),
   };
   try {
     await store.put(sessionKey(id), { buffers: [encodeDocument(record)] }, { ifAbsent: true, signal });
   } catch (error) {
     if (role === 'reader' && hasCode(error, 'storage_denied'))
       return { ...session, [Symbol.asyncDispose]: async () => {} };
+    // The put may have arrived although its acknowledgement did not.
+    await session[Symbol.asyncDispose]();
     throw error;
   }
   if (role === 'writer' && resource !== undefined) {
