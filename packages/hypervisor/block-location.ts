@@ -21,7 +21,7 @@ const NBD_PORT = 10809;
 export function parseBlockLocation(text: string): BlockLocation {
   if (text === '') throw notUnderstood(text, 'it is empty');
   if (text.includes('\0')) throw notUnderstood(text, 'it holds a zero byte');
-  if (/^rbd:/.test(text)) {
+  if (text.startsWith('rbd:')) {
     throw new HoldfastError('usage', `${text}: Ceph RBD is not supported yet`, {
       remedy: 'Map the image with rbd-nbd or krbd and name the block device.',
     });

@@ -2,7 +2,7 @@
  * A socket whose bytes go where they belong with as few copies as possible: through one small scratch buffer while the
  * protocol is parsed, and straight from the kernel into the final buffer while a long payload arrives.
  */
-import { type OnReadOpts, Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import { KiB } from '@holdfast/base';
 
 /** The reader of a socket. One at a time; replaced between handshake and transmission. */

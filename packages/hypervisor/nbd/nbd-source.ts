@@ -11,8 +11,8 @@ export type NbdSource = BlockSource & {
   changed?(options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<Extent>;
 };
 
-/** Keeps the server's thread busy over four connections (bench/nbd.ts). */
-export const NBD_CONCURRENCY = 16;
+/** Keeps one server thread busy over four connections; 16 are a tenth slower for the caches (bench/nbd.ts). */
+export const NBD_CONCURRENCY = 8;
 
 /** @throws source_not_found (no such export), bitmap_not_found, nbd_failed */
 export async function openNbdSource(options: {

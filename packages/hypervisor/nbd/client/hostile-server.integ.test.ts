@@ -96,7 +96,7 @@ test('a flipped bit anywhere in the handshake and the headers is nbd_failed or h
       });
       outcomes.right += 1;
     } catch (error) {
-      assert.ok(hasCode(error, 'nbd_failed'), `byte ${at}, mask ${mask}: ${error}`);
+      assert.ok(hasCode(error, 'nbd_failed'), `byte ${at}, mask ${mask}: ${String(error)}`);
       outcomes.failed += 1;
     }
   }

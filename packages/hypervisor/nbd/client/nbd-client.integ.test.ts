@@ -111,15 +111,18 @@ test('an aborted read rejects at once, its buffer stays as it is, and the connec
     const aborted = client.read({ into, offset: 0, signal: stop.signal });
     const other = Buffer.alloc(4 * MiB);
     const going = client.read({ into: other, offset: 3 });
-    const waiting = assert.rejects(aborted, (error) => error === stop.signal.reason);
+    const reason = new Error(`round ${round}`);
+    const outcome = aborted.then(
+      () => ({ ended: 'read', before: Buffer.from(into) }),
+      (error: unknown) => ({ ended: error, before: Buffer.from(into) }),
+    );
     await delay(round % 8);
-    if (stop.signal.aborted) continue;
-    stop.abort(new Error(`round ${round}`));
-    await waiting.catch(() => undefined);
-    const then = Buffer.from(into);
+    stop.abort(reason);
+    const { ended, before } = await outcome;
+    assert.ok(ended === reason || (ended === 'read' && into.equals(content.subarray(0, into.length))));
     await going;
     assert.ok(other.equals(content.subarray(3, 3 + 4 * MiB)));
-    assert.ok(into.equals(then), 'nothing is written into a buffer that was given back');
+    assert.ok(into.equals(before), 'nothing is written into a buffer that was given back');
   }
 });
 
@@ -133,10 +136,15 @@ test('a server that requires TLS is told apart', async (t) => {
   const port = 20_000 + (process.pid % 20_000);
   const child = spawn('qemu-nbd', [...tls, '-b', '127.0.0.1', '-p', String(port), '-t', '-f', 'raw', path]);
   try {
-    await Promise.race([once(child, 'exit'), delay(700)]);
+    const connect = () => openNbdClient({ address: { kind: 'tcp', host: '127.0.0.1', port }, exportName: '' });
+    for (let tries = 0; tries < 100 && child.exitCode === null; tries += 1) {
+      const refused = await connect().catch((error: unknown) => /ECONNREFUSED/.test(String(error)));
+      if (refused !== true) break;
+      await delay(50);
+    }
     if (child.exitCode !== null) return t.skip('this qemu-nbd has no TLS');
     await assert.rejects(
-      openNbdClient({ address: { kind: 'tcp', host: '127.0.0.1', port }, exportName: '' }),
+      connect(),
       (error) => hasCode(error, 'nbd_failed') && /requires TLS/.test(error.message) && /unix socket/.test(error.remedy),
     );
   } finally {

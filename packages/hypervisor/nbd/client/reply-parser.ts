@@ -44,13 +44,15 @@ export class ReplyParser implements ByteSink {
   readonly #head = Buffer.allocUnsafeSlow(64);
   #collecting: Buffer = this.#head.subarray(0, 4);
   #collected = 0;
-  #next: (bytes: Buffer) => void = this.#onMagic;
+  /** The step that takes what is being collected; steps are fields, so that none is allocated per reply. */
+  #next: (bytes: Buffer) => void;
   /** The payload that is arriving; `into` is undefined when nobody wants it any more. */
   #data: { readonly chunk: Chunk; readonly into: Buffer | undefined; left: number } | undefined;
   #broken = false;
 
   constructor(handler: ReplyHandler) {
     this.#handler = handler;
+    this.#next = this.#onMagic;
   }
 
   consume(bytes: Buffer): void {
@@ -117,15 +119,15 @@ export class ReplyParser implements ByteSink {
     this.#collect(4, this.#onMagic);
   }
 
-  #onMagic(bytes: Buffer): void {
+  readonly #onMagic = (bytes: Buffer): void => {
     const value = bytes.readUInt32BE(0);
     if (value === magic.simpleReply) this.#collect(SIMPLE_REPLY_BYTES - 4, this.#onSimpleReply);
     else if (value === magic.structuredReply && this.#handler.structured) {
       this.#collect(CHUNK_HEADER_BYTES - 4, this.#onChunkHeader);
     } else throw new Breach(`reply magic 0x${value.toString(16)}`);
-  }
+  };
 
-  #onSimpleReply(bytes: Buffer): void {
+  readonly #onSimpleReply = (bytes: Buffer): void => {
     const errno = bytes.readUInt32BE(0);
     const request = this.#find(bytes, 4);
     const chunk: Chunk = { request, type: replyType.offsetData, last: true };
@@ -138,9 +140,9 @@ export class ReplyParser implements ByteSink {
       request.coverage?.add(0, request.spec.length);
       this.#beginData(chunk, 0, request.spec.length);
     } else this.#endOfChunk(chunk);
-  }
+  };
 
-  #onChunkHeader(bytes: Buffer): void {
+  readonly #onChunkHeader = (bytes: Buffer): void => {
     const flags = bytes.readUInt16BE(0);
     const type = bytes.readUInt16BE(2);
     const request = this.#find(bytes, 4);
@@ -177,7 +179,7 @@ export class ReplyParser implements ByteSink {
       default:
         throw new Breach(`chunk type ${type}`);
     }
-  }
+  };
 
   #find(bytes: Buffer, at: number): InFlightRequest {
     const request = this.#handler.find(bytes.readUInt32BE(at), bytes.readUInt32BE(at + 4));
