@@ -185,6 +185,8 @@ test('no qemu-storage-daemon outlives a parent that was killed', async () => {
     setInterval(() => undefined, 1000);`;
   const parent = spawn(process.execPath, ['--input-type=module', '-e', program], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    // What a killed parent leaves behind: an empty directory.
+    env: { ...process.env, TMPDIR: scratch.path('.') },
   });
   const [output] = (await once(parent.stdout, 'data')) as [Buffer];
   const pid = Number(output.toString());
