@@ -1,0 +1,205 @@
+/** A backup that is stopped from outside - by its user, by collection, by its source - leaves nothing listed. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { HoldfastError, hasCode } from '@holdfast/base';
+import { faultyStore, MemoryDisk, MemorySource, MemoryTarget, noise, seededRandom } from '@holdfast/testing';
+import { listPoints, type RestorePoint } from '../manifest/points.ts';
+import { encodeDocument } from '../repository/document.ts';
+import type { Repository } from '../repository/repository.ts';
+import {
+  assertRestores,
+  assertVerifies,
+  backupOf,
+  newRepository,
+  smallChunkBytes,
+  tableUses,
+  through,
+} from '../repository-fixture.ts';
+import { restoreDisk } from '../restore/restore-disk.ts';
+import { fenceSession, listSessions } from '../session/session.ts';
+import { type BackupOptions, backup } from './backup.ts';
+
+const chunk = smallChunkBytes;
+
+function diskOfNoise(chunks: number, seed = 1): MemoryDisk {
+  const disk = new MemoryDisk(chunks * chunk);
+  disk.write(noise({ seed, length: chunks * chunk }), 0);
+  return disk;
+}
+
+/** A backup whose source does something at a given read. */
+function backupWith(
+  repository: Repository,
+  options: {
+    readonly disk: MemoryDisk;
+    readonly onRead: (request: { readonly read: number }) => Promise<void> | void;
+  } & Partial<BackupOptions>,
+) {
+  const { disk, onRead, ...rest } = options;
+  const source = new MemorySource({ disk, onRead });
+  return backup({ resource: 'volumes/a', ...rest, repository, disks: [{ name: 'vda', source }] });
+}
+
+async function assertNothingNew(repository: Repository, points: readonly RestorePoint[] = []): Promise<void> {
+  const listed = await listPoints({ repository });
+  assert.deepEqual(
+    listed.points.map(({ key }) => key),
+    points.map(({ key }) => key),
+  );
+  assert.deepEqual(await listSessions(repository), []);
+}
+
+test('an abort at any moment rejects with its reason and lists nothing, or comes after the commit; the next backup works', async () => {
+  let aborted = 0;
+  for (let seed = 0; seed < 40; seed += 1) {
+    const { store, repository } = await newRepository({ packBytes: 3 * chunk });
+    const disk = diskOfNoise(12);
+    const stop = new AbortController();
+    const reason = new Error('stop');
+    const at = Math.ceil(seededRandom(seed)() * 40);
+    // Slow calls let the abort come while others are in flight.
+    const slow = faultyStore({
+      store,
+      script: ({ call }) => {
+        if (call === at) stop.abort(reason);
+        return call % 3 === 0 ? { kind: 'slow', ms: 1 } : undefined;
+      },
+    });
+    const { signal } = stop;
+    const outcome = await backupOf(through(repository, slow), { vda: disk }, { signal }).catch((error: unknown) => {
+      assert.equal(error, reason);
+      return undefined;
+    });
+    if (outcome) await assertRestores(repository, outcome.point, { vda: disk });
+    else {
+      aborted += 1;
+      await assertNothingNew(repository);
+    }
+    const next = await backupOf(repository, { vda: disk });
+    await assertRestores(repository, next.point, { vda: disk });
+  }
+  assert.ok(aborted > 10, `${aborted} were aborted before their commit`);
+});
+
+test('an abort at any read of the source', async () => {
+  for (const at of [1, 2, 5, 12]) {
+    const { repository } = await newRepository();
+    const stop = new AbortController();
+    const reason = new Error('stop');
+    const onRead = ({ read }: { readonly read: number }) => {
+      if (read === at) stop.abort(reason);
+    };
+    await assert.rejects(backupWith(repository, { disk: diskOfNoise(12), onRead, signal: stop.signal }), reason);
+    await assertNothingNew(repository);
+  }
+});
+
+test('an abort of a restore rejects with its reason', async () => {
+  const { repository } = await newRepository();
+  const disk = diskOfNoise(12);
+  const { point } = await backupOf(repository, { vda: disk });
+  const stop = new AbortController();
+  const reason = new Error('stop');
+  const store = faultyStore({
+    store: repository.store,
+    script: ({ call }) => {
+      if (call === 4) stop.abort(reason);
+      return undefined;
+    },
+  });
+  const target = new MemoryTarget({ disk: new MemoryDisk(disk.sizeBytes), fresh: true });
+  await assert.rejects(
+    restoreDisk({ repository: through(repository, store), point, target, signal: stop.signal }),
+    reason,
+  );
+  assert.deepEqual(await listSessions(repository), []);
+});
+
+for (const code of ['source_changed', 'source_unreadable', 'nbd_failed'] as const) {
+  test(`a source that fails with ${code} at any read fails the backup with it`, async () => {
+    const { repository } = await newRepository({ packBytes: 2 * chunk });
+    const disk = diskOfNoise(6);
+    const { point } = await backupOf(repository, { vda: disk });
+    for (let at = 1; at <= 6; at += 1) {
+      const onRead = ({ read }: { readonly read: number }) => {
+        if (read === at) throw new HoldfastError(code, 'The source ended early.');
+      };
+      await assert.rejects(backupWith(repository, { disk: diskOfNoise(6, 2), onRead }), (error) =>
+        hasCode(error, code),
+      );
+      await assertNothingNew(repository, [point]);
+    }
+  });
+}
+
+test('a source that turns out not to be trusted after it was read fails the backup', async () => {
+  const { repository } = await newRepository();
+  const confirm = async () => {
+    throw new HoldfastError('bitmap_inconsistent', 'It went away.');
+  };
+  const disks = [{ name: 'vda', source: new MemorySource({ disk: diskOfNoise(2) }), confirm }];
+  await assert.rejects(backup({ repository, resource: 'volumes/a', disks }), (error) =>
+    hasCode(error, 'bitmap_inconsistent'),
+  );
+  await assertNothingNew(repository);
+});
+
+test('a session that was fenced while it ran does not commit', async () => {
+  const { repository } = await newRepository();
+  const onRead = async ({ read }: { readonly read: number }) => {
+    if (read !== 3) return;
+    for (const { id } of await listSessions(repository)) await fenceSession(repository, id);
+  };
+  await assert.rejects(backupWith(repository, { disk: diskOfNoise(6), onRead }), (error) =>
+    hasCode(error, 'session_fenced'),
+  );
+  await assertNothingNew(repository);
+});
+
+/** Announces that these packs will be collected. */
+async function condemn(repository: Repository, packs: readonly string[]): Promise<void> {
+  const content = encodeDocument({ version: 1, epoch: 1, packs });
+  await repository.store.put('gc/1-condemned', { buffers: [content] });
+}
+
+async function packsOf(repository: Repository, point: RestorePoint): Promise<readonly string[]> {
+  return Object.keys(await tableUses(repository, point)).map((name) => name.split(' ')[1]!);
+}
+
+test('content in condemned packs is uploaded again', async () => {
+  const { repository } = await newRepository();
+  const disk = diskOfNoise(4);
+  const { point } = await backupOf(repository, { vda: disk });
+  const condemned = await packsOf(repository, point);
+  await condemn(repository, condemned);
+  const again = await backupOf(repository, { vda: disk }, { resource: 'volumes/b' });
+  assert.equal(again.point.manifest.disks[0]!.counters.new_chunks, 4);
+  assert.deepEqual(
+    (await packsOf(repository, again.point)).filter((pack) => condemned.includes(pack)),
+    [],
+  );
+});
+
+test('packs that are condemned while a backup builds on them refuse its commit', async () => {
+  const { repository } = await newRepository();
+  const disk = diskOfNoise(4);
+  const { point } = await backupOf(repository, { vda: disk });
+  const condemned = await packsOf(repository, point);
+  const onRead = async ({ read }: { readonly read: number }) => {
+    if (read === 2) await condemn(repository, condemned);
+  };
+  await assert.rejects(backupWith(repository, { disk, onRead, resource: 'volumes/b' }), (error) => {
+    assert.ok(hasCode(error, 'pack_condemned'));
+    return true;
+  });
+  await assertNothingNew(repository, [point]);
+});
+
+test('an unreadable announcement of collection stops a backup', async () => {
+  const { repository } = await newRepository();
+  await repository.store.put('gc/1-condemned', { buffers: [Buffer.from('torn')] });
+  await assert.rejects(backupOf(repository, { vda: diskOfNoise(1) }), (error) => hasCode(error, 'repository_damaged'));
+  await repository.store.delete('gc/1-condemned');
+  await backupOf(repository, { vda: diskOfNoise(1) });
+  await assertVerifies(repository);
+});
