@@ -51,7 +51,8 @@ export function createOutput(options: {
     kind: 'terminal',
     draw: (line) => {
       clear();
-      drawn = line.slice(0, Math.max(20, (stderr.columns ?? 80) - 1));
+      // A terminal without a size says 0.
+      drawn = line.slice(0, Math.max(20, (stderr.columns || 80) - 1));
       stderr.write(drawn);
     },
     keep: () => {

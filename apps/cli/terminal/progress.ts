@@ -26,7 +26,7 @@ export type ProgressSink =
       readonly keep: () => void;
     };
 
-/** Disposing leaves one line that says how it ended. @param title what happens: "backup" */
+/** Disposing leaves one line that says how it ended; disposing twice is allowed. @param title what happens: "backup" */
 export function startProgress(options: {
   readonly sink: ProgressSink;
   readonly title: string;
@@ -55,9 +55,9 @@ export function startProgress(options: {
     },
     [Symbol.dispose]() {
       if (sink.kind !== 'terminal' || !last) return;
-      const durationMs = clock.monotonicMs() - startedMs;
-      sink.draw(finalLine(title, last, durationMs));
+      sink.draw(finalLine(title, last, clock.monotonicMs() - startedMs));
       sink.keep();
+      last = undefined;
     },
   };
 }
