@@ -23,8 +23,12 @@ export type Started = {
 
 export type Environment = Readonly<Record<string, string>>;
 
-/** Passphrases of the surroundings are not inherited. */
-export function startHoldfast(words: readonly string[], environment: Environment = {}): Started {
+/** Passphrases of the surroundings are not inherited. @param options.ownGroup as a shell starts it: a group leader */
+export function startHoldfast(
+  words: readonly string[],
+  environment: Environment = {},
+  options: { readonly ownGroup?: boolean } = {},
+): Started {
   const {
     HOLDFAST_PASSPHRASE: _old,
     HOLDFAST_NEW_PASSPHRASE: _new,
@@ -34,6 +38,7 @@ export function startHoldfast(words: readonly string[], environment: Environment
   const child = spawn(program, [...words], {
     env: { ...inherited, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: options.ownGroup ?? false,
   });
   const printed = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {

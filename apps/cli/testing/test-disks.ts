@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { glob, open, readlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 export type Patch = { readonly offset: number; readonly bytes: Buffer };
@@ -35,4 +35,13 @@ export async function hashOf(path: string): Promise<string> {
 export async function runTool(tool: string, ...args: readonly string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(tool, [...args]);
   return stdout;
+}
+
+/** Ids of the processes that have this file open. */
+export async function processesWithOpen(path: string): Promise<readonly string[]> {
+  const links = await Array.fromAsync(glob('/proc/[0-9]*/fd/*'), async (link) => ({
+    link,
+    target: await readlink(link).catch(() => ''),
+  }));
+  return links.filter(({ target }) => target === path).map(({ link }) => link.split('/')[2]!);
 }
