@@ -4,11 +4,13 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { hasCode } from '@holdfast/base';
-import { MemoryDisk, MemoryStore, noise } from '@holdfast/testing';
+import { faultyStore, MemoryDisk, MemoryStore, noise, SimulatedCrash } from '@holdfast/testing';
 import { listPoints } from '../manifest/points.ts';
 import { backupOf, newRepository, smallChunkBytes } from '../repository-fixture.ts';
 import { encodeDocument } from './document.ts';
 import { initRepository, openRepository, readConfiguration } from './repository.ts';
+
+const crash = { kind: 'crash', when: 'before' } as const;
 
 async function written() {
   const { store, repository } = await newRepository();
@@ -109,6 +111,17 @@ test('of two inits at once one is told that the repository exists', async () => 
   const outcomes = await Promise.allSettled([initRepository({ store }), initRepository({ store })]);
   assert.deepEqual(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
   await openRepository({ store });
+});
+
+test('keys that an init left behind when it was killed never become keys of another repository', async () => {
+  const store = new MemoryStore();
+  const dying = faultyStore({
+    store,
+    script: ({ verb, key }) => (verb === 'put' && key === 'repo.json' ? crash : undefined),
+  });
+  await assert.rejects(initRepository({ store: dying }), SimulatedCrash);
+  assert.equal(store.objects().size, 1);
+  await assert.rejects(initRepository({ store, passphrase: 'secret' }), (error) => hasCode(error, 'repository_exists'));
 });
 
 test('a repository without its keys folder says so', async () => {

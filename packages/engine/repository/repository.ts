@@ -66,6 +66,12 @@ export async function initRepository(options: InitOptions): Promise<RepositoryCo
   if (await store.head(repositoryKey, { signal })) {
     throw new HoldfastError('repository_exists', 'repo.json is there already.');
   }
+  // Whoever opens a repository believes every key record: one of an init that was killed could even turn encryption off.
+  for await (const { key } of store.list(keysPrefix, { signal })) {
+    throw new HoldfastError('repository_exists', `There is no repo.json, but there is ${key}.`, {
+      remedy: 'Bring repo.json back if it was lost. If no repository was ever finished here, remove the folder keys/.',
+    });
+  }
   const secret = {
     domain: defaultDomain,
     epoch: 1,
