@@ -12,6 +12,7 @@ import { isWrittenByQemu } from '../qemu/image-lock.ts';
 import { IN_USE_REMEDY } from '../qemu/qemu-errors.ts';
 import { diskFileKind, diskFileSizeBytes } from './disk-file.ts';
 import { targetFileError } from './file-errors.ts';
+import { FileWriter } from './file-writer.ts';
 import { type HolePuncher, openHolePuncher } from './hole-puncher.ts';
 import { FINISHED_MODE, UNFINISHED_MODE } from './unfinished.ts';
 
@@ -56,7 +57,7 @@ async function createFile({ path, sizeBytes }: FileTargetOptions): Promise<Block
     await unlink(path);
     throw error;
   }
-  return fileTarget({ path, handle, sizeBytes, fresh: true });
+  return fileTarget({ path, handle, writer: new FileWriter(handle), sizeBytes, fresh: true });
 }
 
 async function openExisting({ path, sizeBytes, signal }: FileTargetOptions): Promise<BlockTarget> {
@@ -79,7 +80,15 @@ async function openExisting({ path, sizeBytes, signal }: FileTargetOptions): Pro
       await handle.truncate(sizeBytes);
       puncher = await openHolePuncher({ path, signal });
     }
-    return fileTarget({ path, handle, sizeBytes: stats.isFile() ? sizeBytes : nowBytes, fresh: false, puncher });
+    const writer = new FileWriter(handle);
+    return fileTarget({
+      path,
+      handle,
+      writer,
+      sizeBytes: stats.isFile() ? sizeBytes : nowBytes,
+      fresh: false,
+      puncher,
+    });
   } catch (error) {
     await handle.close();
     throw error;
@@ -118,17 +127,19 @@ function tooSmall(at: { path: string; nowBytes: number; sizeBytes: number }): Ho
 type OpenTarget = {
   readonly path: string;
   readonly handle: FileHandle;
+  readonly writer: FileWriter;
   readonly sizeBytes: number;
   readonly fresh: boolean;
   readonly puncher?: HolePuncher | undefined;
 };
 
 function fileTarget(target: OpenTarget): BlockTarget {
-  const { path, handle, sizeBytes, fresh } = target;
+  const { path, handle, sizeBytes, fresh, writer } = target;
   let unfinished = fresh;
   let closed: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await target.puncher?.[Symbol.asyncDispose]();
+    await writer.settle();
     await handle.close();
     if (unfinished) await unlink(path);
   };
@@ -148,6 +159,7 @@ function fileTarget(target: OpenTarget): BlockTarget {
     },
     async flush() {
       try {
+        await writer.settle();
         await handle.datasync();
         if (!unfinished) return;
         await chmod(path, FINISHED_MODE);
@@ -184,14 +196,11 @@ async function writeFully({ target, from, offset, signal }: RangeOptions & { rea
   if (offset < 0 || offset + from.length > target.sizeBytes) {
     throw new HoldfastError('internal', `write of ${from.length} bytes at ${offset} outside ${target.path}`);
   }
-  let done = 0;
-  while (done < from.length) {
+  try {
+    await target.writer.write({ from, offset, signal });
+  } catch (error) {
     signal?.throwIfAborted();
-    try {
-      done += (await target.handle.write(from, done, from.length - done, offset + done)).bytesWritten;
-    } catch (error) {
-      throw targetFileError(target.path, error);
-    }
+    throw targetFileError(target.path, error);
   }
 }
 
