@@ -19,10 +19,11 @@ export type Geometry = {
   readonly pageCount: number;
 };
 
-/** @throws incompatible_target when the chunk size is not one the format knows */
+/** @throws usage when the chunk size is not one the format knows, source_unreadable for a size that is none */
 export function geometryOf(disk: { readonly sizeBytes: number; readonly chunkBytes: number }): Geometry {
   const { sizeBytes, chunkBytes } = disk;
-  if (chunkBytes < minimumChunkBytes || chunkBytes > maximumChunkBytes || (chunkBytes & (chunkBytes - 1)) !== 0) {
+  const isPowerOfTwo = Number.isInteger(chunkBytes) && (chunkBytes & (chunkBytes - 1)) === 0;
+  if (!isPowerOfTwo || chunkBytes < minimumChunkBytes || chunkBytes > maximumChunkBytes) {
     throw new HoldfastError('usage', `A chunk size of ${chunkBytes} bytes is not a power of two from 64 KiB to 4 MiB.`);
   }
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) {
