@@ -85,10 +85,13 @@ export async function assertHistories(options: { readonly numRuns: number }): Pr
     /** What changed before each point since the one before it. */
     const changedSince: Extent[][] = [];
     for (const { changes, falsely, resizeTo, knows, back, tellsHoles } of steps) {
+      const sizeBefore = disk.sizeBytes;
       if (resizeTo !== null && kept.length > 0) disk.resize(resizeTo);
       const changed = [...changes, ...falsely.map((one) => ({ place: one }))].map((one) => extentOf(one.place, disk));
       for (const one of changes) applyChange(disk, asDiskChange(one, disk));
-      changedSince.push(changed);
+      // What was cut off is zero if the disk grows again: a change like any other.
+      const cutOff = { offset: disk.sizeBytes, length: Math.max(0, sizeBefore - disk.sizeBytes) };
+      changedSince.push([...changed, cutOff]);
       const parentAt = knows === 'nothing' ? -1 : kept.length - 1 - Math.min(back, kept.length - 1);
       const parent = kept[parentAt]?.point;
       const known = changedSince
