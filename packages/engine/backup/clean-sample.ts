@@ -50,7 +50,7 @@ export async function checkCleanSample(options: {
     readBytes += into.length;
     const before = await parent.entry(chunk, signal);
     const same =
-      before.kind === 'zero' ? isAllZero(into) : before.kind === 'data' && codec.idOf('data', into).equals(before.id);
+      before.kind === 'zero' ? isAllZero(into) : 'id' in before && codec.idOf('data', into).equals(before.id);
     if (!same) return { readBytes, mismatch: chunk };
   }
   return { readBytes, mismatch: undefined };

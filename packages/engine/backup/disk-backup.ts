@@ -94,18 +94,17 @@ export async function backupDisk(options: {
         counters.zero_chunks += 1;
         pages.setEntry(open, index, zeroReference);
       } else {
-        const id = repository.codec.idOf('data', into);
+        const digest = repository.codec.digest(into);
         const before = open.before[index];
-        if (before?.kind === 'data' && before.id.equals(id)) {
+        if (before && 'id' in before && before.id.equals(digest.id)) {
           counters.unchanged_chunks += 1;
           pages.setEntry(open, index, before);
         } else {
-          const { place, isNew } = await upload.storeChunk(id, into);
-          if (isNew) {
-            counters.new_chunks += 1;
-            counters.new_bytes += into.length;
-          } else counters.deduplicated_chunks += 1;
-          pages.setEntry(open, index, { kind: 'stored', id, place });
+          const { place, newBytes } = await upload.storeChunk({ digest, plain: into, before });
+          if (newBytes === 0) counters.deduplicated_chunks += 1;
+          else counters.new_chunks += 1;
+          counters.new_bytes += newBytes;
+          pages.setEntry(open, index, { kind: 'stored', id: digest.id, place });
         }
       }
       options.onProgress?.({ doneBytes: into.length, readBytes: into.length });

@@ -6,7 +6,7 @@
 import { HoldfastError } from '@holdfast/base';
 import { chunksPerPage, type Geometry } from '../chunk/geometry.ts';
 import type { MapReader } from '../map/map-reader.ts';
-import { encodeReferences, type Reference, sameContent, zeroReference } from '../map/reference-list.ts';
+import { encodeReferences, locationsOf, type Reference, sameContent, zeroReference } from '../map/reference-list.ts';
 import type { PendingLocation } from '../pack/pack-writer.ts';
 import type { ChunkPlace, UploadSession } from './upload-session.ts';
 
@@ -101,9 +101,9 @@ export class PageBuilder {
         entries.push(entry);
         continue;
       }
-      const location = this.#upload.resolve(entry.place);
-      if (!location) return undefined;
-      entries.push({ kind: 'data', id: entry.id, location });
+      const reference = this.#upload.resolve(entry.id, entry.place);
+      if (!reference) return undefined;
+      entries.push(reference);
     }
     return entries;
   }
@@ -132,7 +132,7 @@ export class PageBuilder {
   }
 
   #countEntry(entry: Reference, by: 1 | -1): void {
-    if (entry.kind === 'data') this.#upload.tableChanges.count('data', entry.location, by);
+    for (const location of locationsOf(entry)) this.#upload.tableChanges.count('data', location, by);
   }
 
   #countPage(page: Reference, by: 1 | -1): void {

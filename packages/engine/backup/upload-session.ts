@@ -2,13 +2,18 @@
  * Everything one backup puts: packs, their index entries, the changes of the pack table. All disks of a point share it,
  * so content that two disks have in common goes once.
  */
-import { HoldfastError } from '@holdfast/base';
+import { HoldfastError, hasCode } from '@holdfast/base';
+import { type ChunkDigest, changedSubChunks } from '../chunk/chunk-digest.ts';
+import { hashBytes } from '../chunk/hash.ts';
+import { encodePatch } from '../chunk/patch.ts';
 import { type CompressionLevel, compressionLevels } from '../codec/compression.ts';
 import type { FrameKind } from '../codec/frame.ts';
 import { type ChunkIndex, openChunkIndex } from '../index/chunk-index.ts';
 import type { ChunkLocation } from '../index/chunk-location.ts';
 import { SessionIndex } from '../index/session-index.ts';
 import { PackTableChanges } from '../map/pack-table-changes.ts';
+import type { Reference } from '../map/reference-list.ts';
+import { readChunkDigest } from '../pack/chunk-reader.ts';
 import type { FrameReference } from '../pack/frame-reader.ts';
 import { PackWriter, type PendingLocation } from '../pack/pack-writer.ts';
 import { indexPrefix, type PackKind, packKey, sessionSpillPrefix } from '../repository/layout.ts';
@@ -20,10 +25,26 @@ import type { Session } from '../session/session.ts';
 const dataUploads = 2;
 const metaUploads = 1;
 
-/** Where a chunk is: in a pack of before, or in one of this session that may still be open. */
-export type ChunkPlace = { readonly location: ChunkLocation } | { readonly pending: PendingLocation };
+/** Up to this share of a chunk's sub-chunks goes as a patch; more is stored whole, so that reading stays quick. */
+const patchedShare = 1 / 4;
 
-export type StoredChunk = { readonly place: ChunkPlace; readonly isNew: boolean };
+/** Where a chunk is: in a pack of before, in one of this session that may still be open, or there as a patch of a base. */
+export type ChunkPlace =
+  | { readonly location: ChunkLocation }
+  | { readonly pending: PendingLocation; readonly base?: ChunkLocation };
+
+export type NewChunk = {
+  readonly digest: ChunkDigest;
+  readonly plain: Buffer;
+  /** The earlier point's entry at the same place. */
+  readonly before: Reference | undefined;
+};
+
+export type StoredChunk = {
+  readonly place: ChunkPlace;
+  /** Plain bytes that had to be stored; 0 for a chunk that was there. */
+  readonly newBytes: number;
+};
 
 export type UploadSessionOptions = {
   readonly repository: Repository;
@@ -45,7 +66,7 @@ export class UploadSession {
   /** Packs of others that were found on the storage (value: bytes) or found missing (undefined). */
   readonly #foreignPacks = new Map<string, Promise<number | undefined>>();
   /** Chunks on their way into a pack, by id: of two equal ones at once, one waits for the other. */
-  readonly #underway = new Map<string, Promise<ChunkPlace>>();
+  readonly #underway = new Map<string, Promise<StoredChunk>>();
 
   private constructor(options: UploadSessionOptions, index: ChunkIndex, condemned: ReadonlySet<string>) {
     const { repository, session, signal } = options;
@@ -99,46 +120,48 @@ export class UploadSession {
   }
 
   /**
-   * Makes sure the chunk is in the repository. `plain` may be reused once the promise has settled.
+   * Makes sure the chunk is in the repository, as a whole or as a patch of what was in its place before. `plain` may be
+   * reused once the promise has settled.
    * @throws upload errors of any pack so far
    */
-  async storeChunk(id: Buffer, plain: Buffer): Promise<StoredChunk> {
+  async storeChunk(chunk: NewChunk): Promise<StoredChunk> {
+    const { id } = chunk.digest;
     const own = await this.#own.lookup(id);
-    if (own) return { place: { pending: own }, isNew: false };
+    if (own) return { place: { pending: own }, newBytes: 0 };
     const name = id.toString('latin1');
     const underway = this.#underway.get(name);
-    if (underway) return { place: await underway, isNew: false };
-    let isNew = false;
-    const placing = this.#place(id, plain, () => {
-      isNew = true;
-    });
+    if (underway) return { place: (await underway).place, newBytes: 0 };
+    const placing = this.#place(chunk);
     this.#underway.set(name, placing);
     try {
-      return { place: await placing, isNew };
+      return await placing;
     } finally {
       this.#underway.delete(name);
     }
   }
 
   /** Stores map pages, roots and the like; never deduplicated, as they name locations. */
-  async storeMeta(kind: Exclude<FrameKind, 'data'>, plain: Buffer): Promise<{ id: Buffer; pending: PendingLocation }> {
+  async storeMeta(
+    kind: Exclude<FrameKind, 'data' | 'patch'>,
+    plain: Buffer,
+  ): Promise<{ id: Buffer; pending: PendingLocation }> {
     const { codec } = this.#options.repository;
     const id = codec.idOf(kind, plain);
     const frame = await codec.encode({ kind, id, plain, level: compressionLevels.fast });
     return { id, pending: await this.#meta.append(frame) };
   }
 
-  /** The final location, or undefined while its pack is open. */
-  resolve(place: ChunkPlace): ChunkLocation | undefined {
-    if ('location' in place) return place.location;
-    const { packOrdinal, slot, offset, storedBytes } = place.pending;
-    const packId = this.#packIds[packOrdinal];
-    return packId === undefined ? undefined : { packId, slot, offset, storedBytes };
+  /** What a map says of the chunk, or undefined while its pack is open. */
+  resolve(id: Buffer, place: ChunkPlace): Reference | undefined {
+    if ('location' in place) return { kind: 'data', id, location: place.location };
+    const location = this.#locationOf(place.pending);
+    if (!location) return undefined;
+    return place.base ? { kind: 'split', id, base: place.base, patch: location } : { kind: 'data', id, location };
   }
 
-  /** As `resolve`, after the pack was finished. */
+  /** Where a frame lies, after its pack was finished. */
   referenceTo(stored: { readonly id: Buffer; readonly pending: PendingLocation }): FrameReference {
-    const location = this.resolve(stored);
+    const location = this.#locationOf(stored.pending);
     if (!location) throw new HoldfastError('internal', 'A reference was asked for before its pack was sealed.');
     return { id: stored.id, location };
   }
@@ -163,15 +186,53 @@ export class UploadSession {
     await this.#own.discard();
   }
 
-  async #place(id: Buffer, plain: Buffer, onNew: () => void): Promise<ChunkPlace> {
-    const known = await this.#index.lookup(id);
-    if (known && (await this.#isPresent(known))) return { location: known };
-    onNew();
+  async #place(chunk: NewChunk): Promise<StoredChunk> {
+    const { digest, plain } = chunk;
+    const known = await this.#index.lookup(digest.id);
+    if (known && (await this.#isPresent(known))) return { place: { location: known }, newBytes: 0 };
+    const patch = await this.#makePatch(chunk);
+    if (patch) {
+      const { pending } = await this.#append('patch', patch.content, {});
+      return { place: { base: patch.base, pending }, newBytes: patch.content.length };
+    }
+    const { pending } = await this.#append('data', plain, digest);
+    this.#own.add({ id: digest.id, ...pending });
+    return { place: { pending }, newBytes: plain.length };
+  }
+
+  async #append(
+    kind: 'data' | 'patch',
+    plain: Buffer,
+    digest: Partial<ChunkDigest>,
+  ): Promise<{ readonly pending: PendingLocation }> {
     const { repository, level = compressionLevels.fast } = this.#options;
-    const frame = await repository.codec.encode({ kind: 'data', id, plain, level });
-    const pending = await this.#data.append(frame);
-    this.#own.add({ id, ...pending });
-    return { pending };
+    const id = digest.id ?? repository.codec.idOf(kind, plain);
+    return { pending: await this.#data.append(await repository.codec.encode({ kind, plain, level, ...digest, id })) };
+  }
+
+  /** A patch when the chunk differs little from what was in its place, and that can be compared with. */
+  async #makePatch({ digest, plain, before }: NewChunk): Promise<{ base: ChunkLocation; content: Buffer } | undefined> {
+    const count = digest.subChunkHashes.length / hashBytes;
+    if (count < 1 / patchedShare || (before?.kind !== 'data' && before?.kind !== 'split')) return undefined;
+    const base = before.kind === 'data' ? before.location : before.base;
+    if (this.#condemned.has(base.packId)) return undefined;
+    const { repository, signal } = this.#options;
+    let known: ChunkDigest;
+    try {
+      known = await readChunkDigest(repository, { location: base, chunkBytes: plain.length, signal });
+    } catch (error) {
+      // A base that is damaged or gone is none.
+      if (hasCode(error, 'chunk_corrupt')) return undefined;
+      throw error;
+    }
+    const changed = changedSubChunks(known.subChunkHashes, digest.subChunkHashes);
+    if (!changed || changed.length > count * patchedShare) return undefined;
+    return { base, content: encodePatch(known.id, plain, changed) };
+  }
+
+  #locationOf({ packOrdinal, slot, offset, storedBytes }: PendingLocation): ChunkLocation | undefined {
+    const packId = this.#packIds[packOrdinal];
+    return packId === undefined ? undefined : { packId, slot, offset, storedBytes };
   }
 
   /** The index is advisory: a pack that it names is looked up once before anything is built on it. */

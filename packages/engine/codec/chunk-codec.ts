@@ -4,12 +4,14 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { HoldfastError, hasCode } from '@holdfast/base';
-import { keyedHash, objectHash, type HashAlgorithm, type KeyedHash } from '../chunk/hash.ts';
+import { type ChunkDigest, type ChunkHashes, digestChunk } from '../chunk/chunk-digest.ts';
+import { type HashAlgorithm, hashBytes, type KeyedHash, keyedHash, objectHash } from '../chunk/hash.ts';
 import type { DomainKeys } from '../repository/domain-keys.ts';
 import { type CompressionLevel, compress, decompress } from './compression.ts';
 import {
   authenticatedHeaderBytes,
   decodeFrame,
+  decodeFrameHead,
   encodeFrameHeader,
   type Frame,
   type FrameKind,
@@ -21,6 +23,7 @@ import { seal, tagBytes, unseal } from './sealing.ts';
 const worthwhileSaving = 1 / 64;
 
 const noSalt = Buffer.alloc(saltBytes);
+const noHashes = Buffer.alloc(0);
 
 /** A frame ready for a pack: parts to be laid one after the other. */
 export type EncodedFrame = {
@@ -34,21 +37,30 @@ export type EncodedFrame = {
 export class ChunkCodec {
   readonly #keys: DomainKeys;
   readonly #algorithm: HashAlgorithm;
-  readonly #dataId: KeyedHash;
+  readonly #chunkHashes: ChunkHashes;
   readonly #metaId: KeyedHash;
 
   constructor(options: { readonly keys: DomainKeys; readonly algorithm: HashAlgorithm }) {
     this.#keys = options.keys;
     this.#algorithm = options.algorithm;
-    this.#dataId = keyedHash(options.algorithm, options.keys.dataIdKey);
+    this.#chunkHashes = {
+      list: keyedHash(options.algorithm, options.keys.dataIdKey),
+      subChunk: keyedHash(options.algorithm, options.keys.subChunkKey),
+    };
     this.#metaId = keyedHash(options.algorithm, options.keys.metaIdKey);
+  }
+
+  /** Id and sub-chunk hashes of a data chunk. */
+  digest(plain: Buffer): ChunkDigest {
+    return digestChunk(this.#chunkHashes, plain);
   }
 
   /** 32 bytes. Kinds that mean different things never share an id; pack tables are checkable without keys. */
   idOf(kind: FrameKind, plain: Buffer): Buffer {
     switch (kind) {
       case 'data':
-        return this.#dataId(plain);
+        return this.digest(plain).id;
+      case 'patch':
       case 'mapPage':
       case 'mapRoot':
       case 'guestConfiguration':
@@ -61,14 +73,18 @@ export class ChunkCodec {
     }
   }
 
-  /** `plain` must not change until the promise settles; parts may be views of it. */
+  /**
+   * `plain` must not change until the promise settles; parts may be views of it.
+   * @param request.subChunkHashes of a data chunk, and of nothing else
+   */
   async encode(request: {
     kind: FrameKind;
     id: Buffer;
     plain: Buffer;
     level: CompressionLevel;
+    subChunkHashes?: Buffer;
   }): Promise<EncodedFrame> {
-    const { kind, id, plain } = request;
+    const { kind, id, plain, subChunkHashes = noHashes } = request;
     const packed = await compress(plain, request.level);
     const raw = byteLength(packed) > plain.length * (1 - worthwhileSaving);
     const body = raw ? [plain] : packed;
@@ -82,6 +98,7 @@ export class ChunkCodec {
       keyEpoch: this.#keys.epoch,
       plainBytes: plain.length,
       payloadBytes,
+      subChunkCount: subChunkHashes.length / hashBytes,
       id,
       salt,
     });
@@ -91,8 +108,8 @@ export class ChunkCodec {
       kind,
       id,
       plainBytes: plain.length,
-      storedBytes: header.length + payloadBytes,
-      parts: [header, ...payload],
+      storedBytes: header.length + subChunkHashes.length + payloadBytes,
+      parts: [header, subChunkHashes, ...payload],
     };
   }
 
@@ -107,6 +124,18 @@ export class ChunkCodec {
       throw new HoldfastError('chunk_corrupt', `Chunk ${expected.id.toString('hex')} is not where its map says.`);
     }
     return await this.decodeFrame(frame);
+  }
+
+  /**
+   * Id and sub-chunk hashes of the data frame that begins at the start of `bytes`, without its content.
+   * @throws chunk_corrupt when the hashes are not those of the id
+   */
+  readDigest(bytes: Buffer): ChunkDigest {
+    const { header, subChunkHashes } = decodeFrameHead(bytes);
+    if (header.kind !== 'data' || !this.#chunkHashes.list(subChunkHashes).equals(header.id)) {
+      throw new HoldfastError('chunk_corrupt', `Chunk ${header.id.toString('hex')} has damaged sub-chunk hashes.`);
+    }
+    return { id: header.id, subChunkHashes };
   }
 
   /** As `decode`, for a frame that is taken as it comes (scrub). */

@@ -71,6 +71,8 @@ export class MapReader {
         if (entries.length === count) return entries;
         throw new HoldfastError('repository_damaged', `Map page ${page} has ${entries.length} entries, not ${count}.`);
       }
+      case 'split':
+        throw new HoldfastError('repository_damaged', `Map page ${page} is recorded as a patch.`);
       default:
         return reference satisfies never;
     }

@@ -17,9 +17,14 @@ export async function readFrame(
 ): Promise<Buffer> {
   const { kind, reference, signal } = request;
   const { packId, offset, storedBytes } = reference.location;
-  const packKind = kind === 'data' ? 'data' : 'meta';
+  const packKind = packKindOf(kind);
   const bytes = await readRange(repository, { packKind, packId, offset, length: storedBytes, signal });
   return await repository.codec.decode(bytes, { kind, id: reference.id });
+}
+
+/** Which packs frames of a kind lie in. */
+function packKindOf(kind: FrameKind): PackKind {
+  return kind === 'data' || kind === 'patch' ? 'data' : 'meta';
 }
 
 /** A range of a pack, complete. @throws chunk_corrupt when pack or range is not there */

@@ -70,8 +70,8 @@ export async function adoptRepository(options: {
           signal,
         });
         index.sealPack(packOrdinal, packId);
-        for (const [slot, { id, offset, storedBytes }] of directory.entries()) {
-          if (!slots.has(slot)) continue;
+        for (const [slot, { id, kind, offset, storedBytes }] of directory.entries()) {
+          if (kind !== 'data' || !slots.has(slot)) continue;
           index.add({ id, packOrdinal, slot, offset, storedBytes });
           indexEntries += 1;
         }

@@ -6,6 +6,7 @@ export type DomainKeys = {
   /** Counts the encryption keys of the domain, from 1; frames and manifests name theirs. */
   readonly epoch: number;
   readonly dataIdKey: Buffer;
+  readonly subChunkKey: Buffer;
   readonly metaIdKey: Buffer;
   /** Authenticates manifests. */
   readonly macKey: Buffer;
@@ -26,6 +27,7 @@ export function deriveDomainKeys(input: {
     domain: input.domain,
     epoch: input.epoch,
     dataIdKey: derive('chunk-id/data'),
+    subChunkKey: derive('chunk-id/sub-chunk'),
     metaIdKey: derive('chunk-id/meta'),
     macKey: derive('manifest-mac'),
     encryptionKey: input.encrypted ? derive(`encryption/${input.epoch}`) : undefined,

@@ -3,17 +3,17 @@
  * map, so memory does not depend on the disk's size.
  */
 import { KiB, MiB } from '@holdfast/base';
-import type { Reference } from '../map/reference-list.ts';
+import type { DataReference } from '../map/reference-list.ts';
 
 /** One request at most; with 16 in flight this bounds memory to 64 MiB of packed data. */
 const maximumRangeBytes = 4 * MiB;
 /** A gap up to this is cheaper to read than a second request. */
 const maximumGapBytes = 64 * KiB;
 
-export type WantedChunk = { readonly chunk: number; readonly reference: Reference & { readonly kind: 'data' } };
+export type WantedChunk = { readonly chunk: number; readonly reference: DataReference };
 
 export type FetchChunk = {
-  readonly reference: Reference & { readonly kind: 'data' };
+  readonly reference: DataReference;
   /** Every place of the disk with this content. */
   readonly chunks: number[];
 };

@@ -8,7 +8,8 @@ import { chunkLengthAt, chunksPerPage, type Geometry } from '../chunk/geometry.t
 import { isAllZero } from '../chunk/zero.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import { MapReader } from '../map/map-reader.ts';
-import type { Reference } from '../map/reference-list.ts';
+import type { DataReference, Reference, SplitReference } from '../map/reference-list.ts';
+import { readChunk } from '../pack/chunk-reader.ts';
 import { readRange } from '../pack/frame-reader.ts';
 import type { Repository } from '../repository/repository.ts';
 import { openSession } from '../session/session.ts';
@@ -73,11 +74,12 @@ export async function restoreDisk(options: RestoreOptions): Promise<RestoreOutco
       fetchedBytes: tally.fetchedBytes,
     });
   await runLanes({
-    jobs: fetchJobs({ options, map, tally, report }),
+    jobs: restoreJobs({ options, map, tally, report }),
     lanes: fetchLanes,
     signal,
     run: async (job) => {
-      await fetchAndWrite({ options, geometry, job, tally });
+      if ('reference' in job) await writePatched({ options, geometry, job, tally });
+      else await fetchAndWrite({ options, geometry, job, tally });
       report();
     },
   });
@@ -111,8 +113,21 @@ type Work = {
   readonly report: () => void;
 };
 
+/** A chunk that has to be brought, and the map's entry of it. */
+type Wanted = { readonly chunk: number; readonly reference: DataReference | SplitReference };
+type Patched = Wanted & { readonly reference: SplitReference };
+type RestoreJob = FetchJob | Patched;
+
+function isWhole(wanted: Wanted): wanted is WantedChunk {
+  return wanted.reference.kind === 'data';
+}
+
+function isPatched(wanted: Wanted): wanted is Patched {
+  return wanted.reference.kind === 'split';
+}
+
 /** Goes through the map in windows; settles zeros and what is right already, yields what must be fetched. */
-async function* fetchJobs(work: Work): AsyncGenerator<FetchJob> {
+async function* restoreJobs(work: Work): AsyncGenerator<RestoreJob> {
   const { map, options } = work;
   for (let page = 0; page < map.geometry.pageCount; page += pagesPerWindow) {
     const entries: Reference[] = [];
@@ -122,20 +137,21 @@ async function* fetchJobs(work: Work): AsyncGenerator<FetchJob> {
     const { target } = options;
     const wanted =
       target.fresh || !target.read ? await takeAll(work, entries, first) : await takeDiffering(work, entries, first);
-    yield* planFetches(wanted);
+    yield* planFetches(wanted.filter(isWhole));
+    yield* wanted.filter(isPatched);
     work.report();
   }
 }
 
 /** Nothing on the target is looked at: zeros are written as zeros unless it is fresh. */
-async function takeAll(work: Work, entries: readonly Reference[], first: number): Promise<WantedChunk[]> {
+async function takeAll(work: Work, entries: readonly Reference[], first: number): Promise<Wanted[]> {
   const { options, map, tally } = work;
   const { target, signal } = options;
-  const wanted: WantedChunk[] = [];
+  const wanted: Wanted[] = [];
   for (let index = 0; index < entries.length; ) {
     const reference = entries[index]!;
     if (reference.kind !== 'zero') {
-      wanted.push({ chunk: first + index, reference: needData(reference, first + index, options) });
+      wanted.push({ chunk: first + index, reference: needContent(reference, first + index, options) });
       index += 1;
       continue;
     }
@@ -151,11 +167,11 @@ async function takeAll(work: Work, entries: readonly Reference[], first: number)
 }
 
 /** Reads the target and keeps what is right. */
-async function takeDiffering(work: Work, entries: readonly Reference[], first: number): Promise<WantedChunk[]> {
+async function takeDiffering(work: Work, entries: readonly Reference[], first: number): Promise<Wanted[]> {
   const { options, map, tally, report } = work;
   const { repository, target, signal } = options;
   const { geometry } = map;
-  const wanted: WantedChunk[] = [];
+  const wanted: Wanted[] = [];
   const lanes = target.concurrency;
   const buffers = Array.from({ length: lanes }, () => Buffer.allocUnsafeSlow(geometry.chunkBytes));
   await runLanes({
@@ -171,7 +187,7 @@ async function takeDiffering(work: Work, entries: readonly Reference[], first: n
         if (!isAllZero(into)) await target.zero({ offset, length: into.length, signal });
         tally.zeroBytes += into.length;
       } else {
-        const data = needData(reference, chunk, options);
+        const data = needContent(reference, chunk, options);
         if (repository.codec.idOf('data', into).equals(data.id)) tally.keptBytes += into.length;
         else wanted.push({ chunk, reference: data });
       }
@@ -181,8 +197,8 @@ async function takeDiffering(work: Work, entries: readonly Reference[], first: n
   return wanted;
 }
 
-function needData(reference: Reference, chunk: number, options: RestoreOptions): Reference & { kind: 'data' } {
-  if (reference.kind === 'data') return reference;
+function needContent(reference: Reference, chunk: number, options: RestoreOptions): Wanted['reference'] {
+  if ('id' in reference) return reference;
   const { id } = options.point.manifest;
   throw new HoldfastError('chunk_corrupt', `Chunk ${chunk} of point ${id} is recorded as unreadable.`);
 }
@@ -194,7 +210,7 @@ async function fetchAndWrite(request: {
   readonly tally: Tally;
 }): Promise<void> {
   const { options, geometry, job, tally } = request;
-  const { repository, target, signal } = options;
+  const { repository, signal } = options;
   const { packId, offset, length } = job;
   const range = await readRange(repository, { packKind: 'data', packId, offset, length, signal });
   tally.fetchedBytes += length;
@@ -205,15 +221,34 @@ async function fetchAndWrite(request: {
       kind: 'data',
       id,
     });
-    for (const chunk of chunks) {
-      if (plain.length !== chunkLengthAt(geometry, chunk)) {
-        throw new HoldfastError(
-          'chunk_corrupt',
-          `Chunk ${chunk} has ${plain.length} bytes, which does not fit its place.`,
-        );
-      }
-      await target.write({ from: plain, offset: chunk * geometry.chunkBytes, signal });
-      tally.writtenBytes += plain.length;
-    }
+    for (const chunk of chunks) await writeChunk({ options, geometry, tally, chunk, plain });
   }
+}
+
+async function writePatched(request: {
+  readonly options: RestoreOptions;
+  readonly geometry: Geometry;
+  readonly job: Patched;
+  readonly tally: Tally;
+}): Promise<void> {
+  const { options, geometry, job, tally } = request;
+  const { chunk, reference } = job;
+  const plain = await readChunk(options.repository, { reference, signal: options.signal });
+  tally.fetchedBytes += reference.base.storedBytes + reference.patch.storedBytes;
+  await writeChunk({ options, geometry, tally, chunk, plain });
+}
+
+async function writeChunk(request: {
+  readonly options: RestoreOptions;
+  readonly geometry: Geometry;
+  readonly tally: Tally;
+  readonly chunk: number;
+  readonly plain: Buffer;
+}): Promise<void> {
+  const { options, geometry, tally, chunk, plain } = request;
+  if (plain.length !== chunkLengthAt(geometry, chunk)) {
+    throw new HoldfastError('chunk_corrupt', `Chunk ${chunk} has ${plain.length} bytes, which does not fit its place.`);
+  }
+  await options.target.write({ from: plain, offset: chunk * geometry.chunkBytes, signal: options.signal });
+  tally.writtenBytes += plain.length;
 }

@@ -6,7 +6,7 @@ import { type BlockExtent, type BlockSource, type Extent, HoldfastError, MiB } f
 import { chunkLengthAt, type Geometry } from '../chunk/geometry.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import type { MapReader } from '../map/map-reader.ts';
-import { readFrame } from '../pack/frame-reader.ts';
+import { readChunk } from '../pack/chunk-reader.ts';
 import type { Repository } from '../repository/repository.ts';
 import { openDiskMap } from '../restore/restore-disk.ts';
 import { openSession, type Session } from '../session/session.ts';
@@ -130,6 +130,7 @@ class PointDisk implements BlockSource {
       case 'bad':
         throw new HoldfastError('chunk_corrupt', `Chunk ${chunk} is recorded as unreadable.`);
       case 'data':
+      case 'split':
         return await this.#fetch(chunk);
       default:
         return reference satisfies never;
@@ -146,7 +147,7 @@ class PointDisk implements BlockSource {
   async #prefetch(chunk: number): Promise<void> {
     try {
       const reference = await this.#map.entry(chunk);
-      if (reference.kind === 'data' && !this.#closed) await this.#fetch(chunk);
+      if ('id' in reference && !this.#closed) await this.#fetch(chunk);
     } catch {
       // Whoever really reads it meets the error.
     }
@@ -168,8 +169,8 @@ class PointDisk implements BlockSource {
 
   async #load(chunk: number): Promise<Buffer> {
     const reference = await this.#map.entry(chunk);
-    if (reference.kind !== 'data') throw new HoldfastError('internal', `Chunk ${chunk} has no content to load.`);
-    const plain = await readFrame(this.#repository, { kind: 'data', reference });
+    if (!('id' in reference)) throw new HoldfastError('internal', `Chunk ${chunk} has no content to load.`);
+    const plain = await readChunk(this.#repository, { reference });
     if (plain.length !== chunkLengthAt(this.#geometry, chunk)) {
       throw new HoldfastError(
         'chunk_corrupt',

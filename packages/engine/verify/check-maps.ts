@@ -3,10 +3,11 @@
  * the pack's directory under the same id, and was not found bad.
  */
 import { HoldfastError } from '@holdfast/base';
-import type { FrameKind } from '../codec/frame.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import { MapReader } from '../map/map-reader.ts';
-import { type FrameReference, readFrame } from '../pack/frame-reader.ts';
+import type { DataReference, Reference, SplitReference } from '../map/reference-list.ts';
+import { readChunk } from '../pack/chunk-reader.ts';
+import { readFrame } from '../pack/frame-reader.ts';
 import { readPackDirectory } from '../pack/pack-directory.ts';
 import type { PackSlot } from '../pack/pack-format.ts';
 import { packKey } from '../repository/layout.ts';
@@ -22,6 +23,8 @@ export type BadSlots = ReadonlyMap<string, ReadonlySet<number>>;
 export class MapChecker {
   readonly #repository: Repository;
   readonly #badSlots: BadSlots;
+  /** Points share most of their patched chunks. */
+  readonly #provedPatches = new Set<string>();
   readonly #directories = new Map<string, Promise<readonly PackSlot[] | HoldfastError>>();
 
   constructor(repository: Repository, badSlots: BadSlots) {
@@ -49,10 +52,7 @@ export class MapChecker {
           signal?.throwIfAborted();
           await attempt(note, `disk ${disk.name}, map page ${page}`, async () => {
             for (const entry of await map.page(page, signal)) {
-              if (entry.kind === 'bad')
-                note(`Disk ${disk.name} has a chunk that was unreadable when the point was made.`);
-              if (entry.kind !== 'data') continue;
-              const problem = await this.#problemOf('data', entry);
+              const problem = await this.#problemOf(entry, signal);
               if (problem) note(`Disk ${disk.name}: ${problem}`);
             }
           });
@@ -62,17 +62,47 @@ export class MapChecker {
     return more === 0 ? problems : [...problems, `${more} more.`];
   }
 
-  async #problemOf(kind: FrameKind, { id, location }: FrameReference): Promise<string | undefined> {
+  async #problemOf(entry: Reference, signal: AbortSignal | undefined): Promise<string | undefined> {
+    switch (entry.kind) {
+      case 'zero':
+        return undefined;
+      case 'bad':
+        return 'a chunk was unreadable when the point was made.';
+      case 'data':
+        return await this.#problemOfWhole(entry);
+      case 'split':
+        return await this.#problemOfPatched(entry, signal);
+      default:
+        return entry satisfies never;
+    }
+  }
+
+  async #problemOfWhole({ id, location }: DataReference): Promise<string | undefined> {
     const { packId, slot, offset, storedBytes } = location;
     const directory = await this.#directory(packId);
     if (directory instanceof HoldfastError) return directory.message;
     const found = directory[slot];
     const right =
-      found?.kind === kind && found.id.equals(id) && found.offset === offset && found.storedBytes === storedBytes;
+      found?.kind === 'data' && found.id.equals(id) && found.offset === offset && found.storedBytes === storedBytes;
     if (!right) return `Chunk ${id.toString('hex')} is not in pack ${packId} where its map says.`;
     return this.#badSlots.get(packId)?.has(slot)
       ? `Chunk ${id.toString('hex')} in pack ${packId} is damaged.`
       : undefined;
+  }
+
+  /** No directory tells that a patch fits its base: it is put together once. */
+  async #problemOfPatched(reference: SplitReference, signal: AbortSignal | undefined): Promise<string | undefined> {
+    const { id, base, patch } = reference;
+    const name = `${id.toString('latin1')}${base.packId}.${base.slot}.${patch.packId}.${patch.slot}`;
+    if (this.#provedPatches.has(name)) return undefined;
+    try {
+      await readChunk(this.#repository, { reference, signal });
+    } catch (error) {
+      if (!(error instanceof HoldfastError) || !isDamage(error)) throw error;
+      return error.message;
+    }
+    this.#provedPatches.add(name);
+    return undefined;
   }
 
   async #directory(packId: string): Promise<readonly PackSlot[] | HoldfastError> {
