@@ -8,6 +8,7 @@ import { type BackupOptions, backup } from './backup/backup.ts';
 import type { HashAlgorithm } from './chunk/hash.ts';
 import { listPoints, type RestorePoint } from './manifest/points.ts';
 import { MapReader } from './map/map-reader.ts';
+import { locationsOf } from './map/reference-list.ts';
 import { deriveDomainKeys } from './repository/domain-keys.ts';
 import { ChunkCodec } from './codec/chunk-codec.ts';
 import { initRepository, openRepository, type Repository } from './repository/repository.ts';
@@ -132,7 +133,7 @@ export async function countedUses(repository: Repository, point: RestorePoint): 
       const reference = map.pageReference(page);
       if (reference.kind === 'data') count(`meta ${reference.location.packId}`, reference.location.slot);
       for (const entry of await map.page(page)) {
-        if (entry.kind === 'data') count(`data ${entry.location.packId}`, entry.location.slot);
+        for (const { packId, slot } of locationsOf(entry)) count(`data ${packId}`, slot);
       }
     }
   }
