@@ -52,7 +52,12 @@ async function makeRepository(options: {
   await using store = await LocalStore.open({ directory: path });
   await initRepository({ store, chunkBytes, hash, passphrase });
   const repository = await openRepository({ store, passphrase });
-  const points = [...(await makeSeries(repository)), await makeInstance(repository), await makeImport(repository)];
+  const points = [
+    ...(await makeSeries(repository)),
+    ...(await makePatched(repository)),
+    await makeInstance(repository),
+    await makeImport(repository),
+  ];
   await rm(join(path, 'sess'), { recursive: true, force: true });
   return points;
 }
@@ -82,6 +87,23 @@ async function makeSeries(repository: Repository): Promise<Expected[]> {
   await take([]);
   disk.resize(6 * chunkBytes);
   await take([]);
+  return points;
+}
+
+/** A volume whose chunks change a little twice: the second patch replaces the first. */
+async function makePatched(repository: Repository): Promise<Expected[]> {
+  const disk = new MemoryDisk(9 * chunkBytes);
+  applyChange(disk, { kind: 'text', offset: 0, length: 9 * chunkBytes, seed: 5 });
+  const points: Expected[] = [];
+  let parent: RestorePoint | undefined;
+  for (const offset of [undefined, 2 * chunkBytes, 7 * chunkBytes, 7 * chunkBytes + 9]) {
+    if (offset !== undefined) applyChange(disk, { kind: 'noise', offset, length: 100, seed: 6 });
+    const changed = parent && offset !== undefined ? [{ offset, length: 100 }] : undefined;
+    const disks = [{ name: 'vda', source: new MemorySource({ disk }), changed }];
+    const { point } = await backup({ repository, resource: 'volumes/log', parent, chunkBytes: 4 * chunkBytes, disks });
+    parent = point;
+    points.push(expected(point, { vda: disk }));
+  }
   return points;
 }
 

@@ -34,6 +34,7 @@ const dataReference = record({ kind: fc.constant('data' as const), id: bytes(32)
 export const reference: fc.Arbitrary<Reference> = fc.oneof(
   fc.constant({ kind: 'zero' } as const),
   dataReference,
+  record({ kind: fc.constant('split' as const), id: bytes(32), base: location, patch: location }),
   record({ kind: fc.constant('bad' as const), reason: fc.integer({ min: 1, max: 255 }) }),
 );
 

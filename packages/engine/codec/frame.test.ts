@@ -19,6 +19,7 @@ const header: fc.Arbitrary<FrameHeader> = record({
   keyEpoch: u32,
   plainBytes: u32,
   payloadBytes: fc.integer({ min: 0, max: 100 }),
+  subChunkCount: fc.integer({ min: 0, max: 64 }),
   id: bytes(32),
   salt: bytes(16),
 } as const);
@@ -28,9 +29,12 @@ const isCorrupt = (error: unknown) => hasCode(error, 'chunk_corrupt');
 test('a frame is read back as it was written, whatever follows it', () => {
   fc.assert(
     fc.property(header, fc.nat(50), (written, trailing) => {
+      const hashes = Buffer.alloc(written.subChunkCount * 32, 8);
       const payload = Buffer.alloc(written.payloadBytes, 7);
-      const frame = decodeFrame(Buffer.concat([encodeFrameHeader(written), payload, Buffer.alloc(trailing, 9)]));
+      const stored = [encodeFrameHeader(written), hashes, payload, Buffer.alloc(trailing, 9)];
+      const frame = decodeFrame(Buffer.concat(stored));
       assert.deepEqual(frame.header, written);
+      assert.ok(frame.subChunkHashes.equals(hashes));
       assert.ok(frame.payload.equals(payload));
     }),
   );
@@ -39,7 +43,8 @@ test('a frame is read back as it was written, whatever follows it', () => {
 test('a flipped bit anywhere in the header is noticed, and so is every truncation', () => {
   fc.assert(
     fc.property(header, (written) => {
-      const whole = Buffer.concat([encodeFrameHeader(written), Buffer.alloc(written.payloadBytes)]);
+      const behind = written.subChunkCount * 32 + written.payloadBytes;
+      const whole = Buffer.concat([encodeFrameHeader(written), Buffer.alloc(behind)]);
       for (const { flipped, offset } of flips(whole)) {
         if (offset < frameHeaderBytes) assert.throws(() => decodeFrame(flipped), isCorrupt);
       }
