@@ -54,9 +54,9 @@ test('bytes that are no list give references or repository_damaged, never anothe
   );
 });
 
-test('the reserved kind SPLIT is refused', () => {
+test('an entry of a kind that does not exist is refused', () => {
   const list = encodeReferences([{ kind: 'zero' }]);
-  list[8] = 2;
+  list[8] = 4;
   assert.throws(() => decodeReferences(list), isDamaged);
 });
 
