@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type BlockExtent, type BlockSource, type Extent, MiB } from '@holdfast/base';
+import { type BlockExtent, type BlockSource, MiB } from '@holdfast/base';
 
 export async function scratchDirectory(): Promise<AsyncDisposable & { readonly path: (name: string) => string }> {
   const directory = await mkdtemp(join(tmpdir(), 'holdfast-test-'));
@@ -42,11 +42,6 @@ export async function readThroughExtents(source: BlockSource): Promise<Buffer> {
   }
   if (expected !== source.sizeBytes) throw new Error(`extents end at ${expected}`);
   return disk;
-}
-
-/** Whether `extents` cover `range` whole. */
-export function covers(extents: readonly Extent[], { offset, length }: Extent): boolean {
-  return extents.some((extent) => extent.offset <= offset && extent.offset + extent.length >= offset + length);
 }
 
 function show(extent: BlockExtent): string {
