@@ -157,7 +157,7 @@ export const errorCatalogue = {
     title: 'A key that the repository needs is missing',
     retry: 'never',
     alert: true,
-    remedy: 'Bring back the keys/ folder of the storage, or import an exported key.',
+    remedy: 'Bring back the keys/ folder of the storage, or copy an exported key to keys/ under its id.',
   },
 
   point_not_found: {

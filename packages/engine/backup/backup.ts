@@ -12,7 +12,7 @@ import type { Repository } from '../repository/repository.ts';
 import { openSession } from '../session/session.ts';
 import { commit } from './commit.ts';
 import { chooseLineage } from './lineage.ts';
-import { transfer } from './transfer.ts';
+import { noChangedExtents, transfer } from './transfer.ts';
 import { UploadSession } from './upload-session.ts';
 
 export type BackupDisk = {
@@ -105,7 +105,10 @@ export async function backup(options: BackupOptions): Promise<BackupOutcome> {
     };
     const key = await commit({ repository, manifest, signal });
     const published = await publish(upload);
-    const fallbacks = disks.filter((disk) => disk.fallback_reason !== null && lineage.parent);
+    // Without changed extents nobody expected less than reading everything.
+    const fallbacks = disks.filter(
+      (disk) => disk.fallback_reason !== null && disk.fallback_reason !== noChangedExtents,
+    );
     return {
       point: { key, manifest },
       warnings: [

@@ -63,7 +63,8 @@ const step = fc.record({
 
 const history = fc.record({
   size: sizeBytes,
-  chunkBytes: fc.constantFrom(chunk, 2 * chunk),
+  /** Chunks of four sub-chunks and more are patched where little of them changed. */
+  chunkBytes: fc.constantFrom(chunk, 2 * chunk, 4 * chunk, 16 * chunk),
   packBytes: fc.constantFrom(chunk, 3 * chunk, 32 * 1024 * 1024),
   hash: fc.constantFrom(...hashAlgorithms),
   encrypted: fc.boolean(),

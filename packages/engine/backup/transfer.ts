@@ -10,6 +10,9 @@ import { backupDisk, type DiskOutcome } from './disk-backup.ts';
 import { canCarryOn, type Lineage } from './lineage.ts';
 import type { UploadSession } from './upload-session.ts';
 
+/** Fallback reason of an increment that was not told what changed. */
+export const noChangedExtents = 'no_changed_extents';
+
 export type Transferred = {
   readonly disks: ManifestDisk[];
   /** Map roots in the order of `disks`. */
@@ -113,7 +116,7 @@ async function storeRoot(upload: UploadSession, { outcome, parentRoot }: Finishe
 function describeDisk({ disk, outcome }: FinishedDisk, lineage: Lineage): ManifestDisk {
   const { geometry, counters, distrusted } = outcome;
   const incremental = lineage.parent !== undefined && disk.changed !== undefined && distrusted === undefined;
-  const reason = lineage.parent === undefined ? null : (distrusted ?? disk.fallbackReason ?? 'no_changed_extents');
+  const reason = lineage.parent === undefined ? null : (distrusted ?? disk.fallbackReason ?? noChangedExtents);
   return {
     name: disk.name,
     size_bytes: geometry.sizeBytes,

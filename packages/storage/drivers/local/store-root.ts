@@ -55,15 +55,30 @@ export async function assertSameRoot(root: StoreRoot): Promise<void> {
 /** Makes the directory and what is missing above it; afterwards each new name survives power loss. */
 async function createDurably(directory: string): Promise<void> {
   const doing = `create the storage directory ${directory}`;
-  const first = await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+  let first: string | undefined;
+  try {
+    first = await mkdir(directory, { recursive: true, mode: 0o700 });
+  } catch (error) {
     // Something else is in the way; the caller finds out what.
-    if (hasErrno(error, 'EEXIST', 'ENOTDIR')) return undefined;
-    throw toStorageError(error, doing);
-  });
+    if (hasErrno(error, 'EEXIST', 'ENOTDIR')) return;
+    // Node's recursive mkdir says ENOENT when the truth is EROFS; asking for one directory tells.
+    const truth = hasErrno(error, 'ENOENT') ? await firstRefusal(directory) : undefined;
+    throw toStorageError(truth ?? error, doing);
+  }
   if (first === undefined) return;
   // A name lives in the directory above: from the deepest new one up to the parent of the first new one.
   for (let made = directory; made.length >= first.length; made = dirname(made)) {
     await using parent: FileHandle = await storageCall(doing, open(dirname(made), 'r'));
     await storageCall(doing, parent.sync());
   }
+}
+
+/** Why the first missing directory on the way cannot be made; undefined when it can. */
+async function firstRefusal(directory: string): Promise<unknown> {
+  let first = directory;
+  while (dirname(first) !== first && !(await stat(dirname(first)).catch(() => undefined))) first = dirname(first);
+  return await mkdir(first, { mode: 0o700 }).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
 }
