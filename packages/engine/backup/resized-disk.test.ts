@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryDisk, noise } from '@holdfast/testing';
+import type { RestorePoint } from '../manifest/points.ts';
 import {
   assertRestores,
   assertVerifies,
@@ -66,4 +67,17 @@ test('data in the part that grew is found without being said to be changed', asy
   disk.write(noise({ seed: 10, length: chunk }), 299 * chunk);
   const { point } = await backupOf(repository, { vda: disk }, { parent, changed: { vda: [] } });
   await assertRestores(repository, point, { vda: disk });
+});
+
+test('the last chunk of a disk that is resized by a few bytes, as many sub-chunks as before, is stored whole', async () => {
+  const { repository } = await newRepository({ chunkBytes: 4 * chunk });
+  const disk = diskOf(7 * chunk - 100);
+  let parent: RestorePoint | undefined;
+  for (const sizeBytes of [7 * chunk - 99, 7 * chunk - 101, 7 * chunk - 100, 8 * chunk, 7 * chunk + 1]) {
+    disk.resize(sizeBytes);
+    const { point } = await backupOf(repository, { vda: disk }, { parent, changed: { vda: [] } });
+    await assertRestores(repository, point, { vda: disk });
+    parent = point;
+  }
+  await assertVerifies(repository);
 });

@@ -3,7 +3,7 @@
  * so content that two disks have in common goes once.
  */
 import { HoldfastError, hasCode } from '@holdfast/base';
-import { type ChunkDigest, changedSubChunks } from '../chunk/chunk-digest.ts';
+import { type ChunkDigest, changedSubChunks, type StoredDigest } from '../chunk/chunk-digest.ts';
 import { hashBytes } from '../chunk/hash.ts';
 import { encodePatch } from '../chunk/patch.ts';
 import { type CompressionLevel, compressionLevels } from '../codec/compression.ts';
@@ -217,7 +217,7 @@ export class UploadSession {
     const base = before.kind === 'data' ? before.location : before.base;
     if (this.#condemned.has(base.packId)) return undefined;
     const { repository, signal } = this.#options;
-    let known: ChunkDigest;
+    let known: StoredDigest;
     try {
       known = await readChunkDigest(repository, { location: base, chunkBytes: plain.length, signal });
     } catch (error) {
@@ -225,6 +225,8 @@ export class UploadSession {
       if (hasCode(error, 'chunk_corrupt')) return undefined;
       throw error;
     }
+    // The last chunk of a resized disk: as many sub-chunks, but another length, which a patch cannot give it.
+    if (known.plainBytes !== plain.length) return undefined;
     const changed = changedSubChunks(known.subChunkHashes, digest.subChunkHashes);
     if (!changed || changed.length > count * patchedShare) return undefined;
     return { base, content: encodePatch(known.id, plain, changed) };

@@ -13,6 +13,9 @@ export type ChunkDigest = {
   readonly subChunkHashes: Buffer;
 };
 
+/** What a stored frame tells of its chunk without its content. */
+export type StoredDigest = ChunkDigest & { readonly plainBytes: number };
+
 export type ChunkHashes = {
   /** Of the list of sub-chunk hashes. */
   readonly list: KeyedHash;
@@ -29,7 +32,7 @@ export function digestChunk(hashes: ChunkHashes, plain: Buffer): ChunkDigest {
   return { id: hashes.list(subChunkHashes), subChunkHashes };
 }
 
-/** Sub-chunks whose hashes differ; undefined when the chunks are not of the same length. */
+/** Sub-chunks whose hashes differ; undefined when there are not as many. Lengths must be compared besides. */
 export function changedSubChunks(before: Buffer, after: Buffer): number[] | undefined {
   if (before.length !== after.length) return undefined;
   const changed: number[] = [];

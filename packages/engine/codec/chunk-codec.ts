@@ -4,7 +4,7 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { HoldfastError, hasCode } from '@holdfast/base';
-import { type ChunkDigest, type ChunkHashes, digestChunk } from '../chunk/chunk-digest.ts';
+import { type ChunkDigest, type ChunkHashes, digestChunk, type StoredDigest } from '../chunk/chunk-digest.ts';
 import { type HashAlgorithm, hashBytes, type KeyedHash, keyedHash, objectHash } from '../chunk/hash.ts';
 import type { DomainKeys } from '../repository/domain-keys.ts';
 import { type CompressionLevel, compress, decompress } from './compression.ts';
@@ -127,15 +127,15 @@ export class ChunkCodec {
   }
 
   /**
-   * Id and sub-chunk hashes of the data frame that begins at the start of `bytes`, without its content.
+   * Id, sub-chunk hashes and length of the data frame that begins at the start of `bytes`, without its content.
    * @throws chunk_corrupt when the hashes are not those of the id
    */
-  readDigest(bytes: Buffer): ChunkDigest {
+  readDigest(bytes: Buffer): StoredDigest {
     const { header, subChunkHashes } = decodeFrameHead(bytes);
     if (header.kind !== 'data' || !this.#chunkHashes.list(subChunkHashes).equals(header.id)) {
       throw new HoldfastError('chunk_corrupt', `Chunk ${header.id.toString('hex')} has damaged sub-chunk hashes.`);
     }
-    return { id: header.id, subChunkHashes };
+    return { id: header.id, subChunkHashes, plainBytes: header.plainBytes };
   }
 
   /** As `decode`, for a frame that is taken as it comes (scrub). */

@@ -1,7 +1,7 @@
 /** The content of a chunk, whatever kind its map entry is of. */
 import { HoldfastError } from '@holdfast/base';
 import { applyPatch, decodePatch } from '../chunk/patch.ts';
-import type { ChunkDigest } from '../chunk/chunk-digest.ts';
+import type { StoredDigest } from '../chunk/chunk-digest.ts';
 import { subChunkBytes } from '../chunk/chunk-digest.ts';
 import { frameHeadBytes, decodeFrame } from '../codec/frame.ts';
 import type { ChunkLocation } from '../index/chunk-location.ts';
@@ -34,11 +34,11 @@ export async function readChunk(
   return plain;
 }
 
-/** Id and sub-chunk hashes of the data frame at a place, without its content. Errors as `readChunk`. */
+/** Id, sub-chunk hashes and length of the data frame at a place, without its content. Errors as `readChunk`. */
 export async function readChunkDigest(
   repository: Repository,
   request: { readonly location: ChunkLocation; readonly chunkBytes: number; readonly signal?: AbortSignal | undefined },
-): Promise<ChunkDigest> {
+): Promise<StoredDigest> {
   const { location, chunkBytes, signal } = request;
   const { packId, offset, storedBytes } = location;
   const length = Math.min(storedBytes, frameHeadBytes(Math.ceil(chunkBytes / subChunkBytes)));
