@@ -12,7 +12,7 @@ import type { DataReference, Reference, SplitReference } from '../map/reference-
 import { readChunk } from '../pack/chunk-reader.ts';
 import { readRange } from '../pack/frame-reader.ts';
 import type { Repository } from '../repository/repository.ts';
-import { openSession } from '../session/session.ts';
+import { openReaderSession } from '../session/session.ts';
 import { type FetchJob, planFetches, type WantedChunk } from './fetch-plan.ts';
 
 /** Hides the latency of a network storage (PBS measured 1 -> 16 fetches: 557 -> 1514 MB/s). */
@@ -56,7 +56,7 @@ export type RestoreOptions = {
  */
 export async function restoreDisk(options: RestoreOptions): Promise<RestoreOutcome> {
   const { repository, point, target, signal } = options;
-  await using _session = await openSession({ repository, role: 'reader', resource: point.manifest.resource, signal });
+  await using _session = await openReaderSession({ repository, point, signal });
   const map = await openDiskMap(options);
   const { geometry } = map;
   if (target.sizeBytes < geometry.sizeBytes) {

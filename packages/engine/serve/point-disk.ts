@@ -9,7 +9,7 @@ import type { MapReader } from '../map/map-reader.ts';
 import { readChunk } from '../pack/chunk-reader.ts';
 import type { Repository } from '../repository/repository.ts';
 import { openDiskMap } from '../restore/restore-disk.ts';
-import { openSession, type Session } from '../session/session.ts';
+import { openReaderSession, type Session } from '../session/session.ts';
 
 const defaultCacheBytes = 64 * MiB;
 /** Chunks fetched ahead of a reader that goes forward. */
@@ -26,7 +26,7 @@ export type PointDiskOptions = {
 /** Holds a reader's session until disposed, so that nothing it needs is collected. @throws disk_not_found, chunk_corrupt */
 export async function openPointDisk(options: PointDiskOptions): Promise<BlockSource> {
   const { repository, point, signal } = options;
-  const session = await openSession({ repository, role: 'reader', resource: point.manifest.resource, signal });
+  const session = await openReaderSession({ repository, point, signal });
   try {
     return new PointDisk(options, await openDiskMap(options), session);
   } catch (error) {

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError, hasCode, newId } from '@holdfast/base';
 import { z } from 'zod';
+import type { RestorePoint } from '../manifest/points.ts';
 import { nonceBytes } from '../pack/pack-format.ts';
 import { decodeDocument, encodeDocument } from '../repository/document.ts';
 import { fenceKey, sessionKey, sessionSpillPrefix, sessionsPrefix } from '../repository/layout.ts';
@@ -81,6 +82,26 @@ export async function openSession(options: OpenSessionOptions): Promise<Session>
     }
   }
   return session;
+}
+
+/**
+ * A reader's session for a point that was found before: from here on what the point refers to stays.
+ * @throws point_not_found when it went in between, storage errors
+ */
+export async function openReaderSession(options: {
+  readonly repository: Repository;
+  readonly point: RestorePoint;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<Session> {
+  const { repository, point, signal } = options;
+  const session = await openSession({ repository, role: 'reader', resource: point.manifest.resource, signal });
+  try {
+    if (await repository.store.head(point.key, { signal })) return session;
+    throw new HoldfastError('point_not_found', `Point ${point.manifest.id} does not exist any more.`);
+  } catch (error) {
+    await session[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** Every session object on the storage. */
