@@ -70,3 +70,23 @@ test('zeros that were written over a target with old data are written, not skipp
   await restoreDisk({ repository, point, target: new MemoryTarget({ disk: old, fresh: false }) });
   assert.equal(disk.differsFrom(old), undefined);
 });
+
+test('a chunk that was patched and is now zero, in part or whole, restores as zero', async () => {
+  const { repository } = await newRepository({ chunkBytes: 4 * chunk });
+  const disk = diskOfData();
+  let { point } = await backupOf(repository, { vda: disk });
+  const kept = [{ point, due: disk.clone() }];
+  for (const step of [
+    { offset: 5 * chunk, length: 10 },
+    { offset: 5 * chunk, length: chunk },
+    { offset: 4 * chunk, length: 4 * chunk },
+    { offset: 6 * chunk, length: 1 },
+  ]) {
+    if (step.length < chunk) disk.write(noise({ seed: step.length, length: step.length }), step.offset);
+    else disk.zero(step);
+    ({ point } = await backupOf(repository, { vda: disk }, { parent: point, changed: { vda: [step] } }));
+    kept.push({ point, due: disk.clone() });
+  }
+  for (const one of kept) await assertRestores(repository, one.point, { vda: one.due });
+  await assertVerifies(repository);
+});

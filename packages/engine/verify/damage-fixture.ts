@@ -17,25 +17,34 @@ export type TinyRepository = {
   readonly disks: ReadonlyMap<string, MemoryDisk>;
 };
 
-/** Two points of one disk, a few KiB: chunks that compress, one that does not, a changed one, a hole. */
+/**
+ * Three points of one disk, a few KiB: chunks that compress, one that does not, a hole; then a chunk that changed a little
+ * (a patch), then one that changed as a whole.
+ */
 export async function tinyRepository(options: {
   readonly encrypted: boolean;
   readonly hash: HashAlgorithm;
 }): Promise<TinyRepository> {
   const key = options.encrypted ? passphrase : undefined;
   const store = new MemoryStore();
-  await initRepository({ store, chunkBytes: smallChunkBytes, hash: options.hash, passphrase: key });
+  const chunkBytes = 4 * smallChunkBytes;
+  await initRepository({ store, chunkBytes, hash: options.hash, passphrase: key });
   const repository = await openRepository({ store, passphrase: key });
-  const disk = new MemoryDisk(4 * smallChunkBytes + 200);
-  disk.write(text({ seed: 1, length: 2 * smallChunkBytes }), 0);
-  disk.write(noise({ seed: 2, length: 200 }), 4 * smallChunkBytes);
+  const disk = new MemoryDisk(3 * chunkBytes + 200);
+  disk.write(text({ seed: 1, length: 2 * chunkBytes }), 0);
+  disk.write(noise({ seed: 2, length: 200 }), 3 * chunkBytes);
   const disks = new Map<string, MemoryDisk>();
   const first = await backupOf(repository, { vda: disk }, { guestConfiguration: Buffer.from('<domain/>') });
   disks.set(first.point.manifest.id, disk.clone());
-  const extent = { offset: smallChunkBytes, length: smallChunkBytes };
-  disk.write(text({ seed: 3, length: extent.length }), extent.offset);
-  const second = await backupOf(repository, { vda: disk }, { parent: first.point, changed: { vda: [extent] } });
-  disks.set(second.point.manifest.id, disk.clone());
+  let parent = first.point;
+  for (const extent of [
+    { offset: smallChunkBytes + 5, length: 100 },
+    { offset: chunkBytes, length: chunkBytes },
+  ]) {
+    disk.write(text({ seed: 3, length: extent.length }), extent.offset);
+    parent = (await backupOf(repository, { vda: disk }, { parent, changed: { vda: [extent] } })).point;
+    disks.set(parent.manifest.id, disk.clone());
+  }
   return { store, repository, passphrase: key, disks };
 }
 
@@ -52,10 +61,10 @@ export async function judgeFlips(tiny: TinyRepository): Promise<void> {
   assert.ok(lost > 1000, `only ${lost} restores failed: is anything checked?`);
 }
 
-/** Each object cut to every length. */
-export async function judgeTruncation(tiny: TinyRepository): Promise<void> {
+/** Each object cut to every `step`th length. */
+export async function judgeTruncation(tiny: TinyRepository, step = 1): Promise<void> {
   for (const [key, content] of tiny.store.objects()) {
-    for (let length = 0; length < content.length; length += 1) {
+    for (let length = 0; length < content.length; length += step) {
       await judgeDamage(tiny, key, content.subarray(0, length));
     }
   }

@@ -1,4 +1,4 @@
-/** The same as damage.test.ts where everything is encrypted and hashed by the second algorithm. */
+/** As damage.test.ts, to every length, and where everything is encrypted and hashed by the second algorithm. */
 import { test } from 'node:test';
 import { judgeFlips, judgeTruncation, tinyRepository } from './damage-fixture.ts';
 
@@ -8,4 +8,8 @@ test('a bit flip at every byte of every object (encrypted)', async () => {
 
 test('truncation of every object to every length (encrypted)', async () => {
   await judgeTruncation(await tinyRepository({ encrypted: true, hash: 'hmac-sha-256' }));
+});
+
+test('truncation of every object to every length (not encrypted)', async () => {
+  await judgeTruncation(await tinyRepository({ encrypted: false, hash: 'blake3' }));
 });

@@ -11,8 +11,8 @@ test('a bit flip at every byte of every object (not encrypted)', async () => {
   await judgeFlips(await tinyRepository({ encrypted: false, hash: 'blake3' }));
 });
 
-test('truncation of every object to every length (not encrypted)', async () => {
-  await judgeTruncation(await tinyRepository({ encrypted: false, hash: 'blake3' }));
+test('truncation of every object (not encrypted)', async () => {
+  await judgeTruncation(await tinyRepository({ encrypted: false, hash: 'blake3' }), 13);
 });
 
 test('an object that is gone is loud', async () => {
@@ -62,7 +62,7 @@ test('points of other resources do not suffer from one damaged manifest', async 
   const report = await verifyRepository({ repository: tiny.repository, scope: 'scrub' });
   assert.deepEqual(
     report.points.map(({ ok }) => ok),
-    [true, true, false],
+    [true, true, true, false],
   );
   await assert.rejects(assertVerifies(tiny.repository));
 });
