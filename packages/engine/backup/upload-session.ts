@@ -2,7 +2,7 @@
  * Everything one backup puts: packs, their index entries, the changes of the pack table. All disks of a point share it,
  * so content that two disks have in common goes once.
  */
-import { HoldfastError, hasCode } from '@holdfast/base';
+import { HoldfastError, hasCode, MiB } from '@holdfast/base';
 import { type ChunkDigest, changedSubChunks, type StoredDigest } from '../chunk/chunk-digest.ts';
 import { hashBytes } from '../chunk/hash.ts';
 import { encodePatch } from '../chunk/patch.ts';
@@ -24,6 +24,8 @@ import type { Session } from '../session/session.ts';
 /** Data packs in upload beside the one being filled: two keep a fast disk busy while hashing goes on. */
 const dataUploads = 2;
 const metaUploads = 1;
+/** A TiB of map is 44 MiB; buffers of whole data packs for it would only cost memory. */
+const metaPackBytes = 8 * MiB;
 
 /** Up to this share of a chunk's sub-chunks goes as a patch; more is stored whole, so that reading stays quick. */
 const patchedShare = 1 / 4;
@@ -80,7 +82,7 @@ export class UploadSession {
       spillPrefix: sessionSpillPrefix(session.id),
       signal,
     });
-    const writer = (kind: PackKind, uploads: number) =>
+    const writer = (kind: PackKind, uploads: number, targetBytes: number) =>
       new PackWriter({
         store,
         domain,
@@ -88,7 +90,7 @@ export class UploadSession {
         uploads,
         hash: configuration.hash,
         nonce: session.nonce,
-        targetBytes: configuration.defaults.pack_bytes,
+        targetBytes,
         nextOrdinal: () => this.#packIds.push(undefined) - 1,
         onSealed: ({ ordinal, packId }) => {
           this.#packIds[ordinal] = packId;
@@ -96,8 +98,9 @@ export class UploadSession {
         },
         signal,
       });
-    this.#data = writer('data', dataUploads);
-    this.#meta = writer('meta', metaUploads);
+    const packBytes = configuration.defaults.pack_bytes;
+    this.#data = writer('data', dataUploads, packBytes);
+    this.#meta = writer('meta', metaUploads, Math.min(packBytes, metaPackBytes));
   }
 
   /** The session object must be on the storage before. */

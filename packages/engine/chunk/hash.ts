@@ -18,11 +18,12 @@ export type KeyedHash = (plain: Buffer) => Buffer;
 export function keyedHash(algorithm: HashAlgorithm, key: Buffer): KeyedHash {
   switch (algorithm) {
     case 'blake3': {
-      // One hasher for all: making one costs a third of a sub-chunk's hash.
+      // One hasher for all: making one costs a third of a sub-chunk's hash. Digests come as text: a native buffer for
+      // each of 17 hashes a MiB filled memory faster than it was collected (580 MiB peak over 1 TiB).
       const hasher = Blake3Hasher.newKeyed(key);
       return (plain) => {
         hasher.reset();
-        return hasher.update(plain).digestBuffer();
+        return Buffer.from(hasher.update(plain).digest('hex'), 'hex');
       };
     }
     case 'hmac-sha-256':

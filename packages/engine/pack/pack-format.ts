@@ -16,8 +16,11 @@ import type { PackKind } from '../repository/layout.ts';
 export const packHeaderBytes = 32;
 export const packTrailerBytes = 20;
 export const directoryEntryBytes = hashBytes + 13;
-/** Slots are numbered with 16 bits. */
-export const maximumSlots = 0xffff;
+/**
+ * A pack is sealed at this many slots, however small they are (the format has 16 bits for them). Map pages wait in memory
+ * for the packs they name: 4096 entries are 16 pages. A 32 MiB pack of 1 MiB chunks has 32 to 200.
+ */
+export const maximumSlots = 4096;
 export const nonceBytes = 16;
 
 const headMagic = Buffer.from('HFPK', 'latin1');
