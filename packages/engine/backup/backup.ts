@@ -3,15 +3,15 @@
  * listed; whatever goes wrong before leaves only packs that nobody refers to.
  */
 import { hostname } from 'node:os';
-import { type BlockSource, type Extent, HoldfastError, newId } from '@holdfast/base';
+import { type BlockSource, type Extent, HoldfastError, hasCode, newId } from '@holdfast/base';
 import type { CompressionLevel } from '../codec/compression.ts';
 import type { consistencies, Manifest } from '../manifest/manifest.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import { checkResource } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
-import { openSession } from '../session/session.ts';
+import { openSession, type Session } from '../session/session.ts';
 import { commit } from './commit.ts';
-import { chooseLineage } from './lineage.ts';
+import { chooseLineage, type Lineage, withoutBase } from './lineage.ts';
 import { noChangedExtents, transfer } from './transfer.ts';
 import { UploadSession } from './upload-session.ts';
 
@@ -73,9 +73,29 @@ export async function backup(options: BackupOptions): Promise<BackupOutcome> {
   checkDisks(options.disks);
   const startedMs = repository.clock.monotonicMs();
   await using session = await openSession({ repository, role: 'writer', resource, signal });
+  const lineage = await chooseLineage(options, resource);
+  const attempt = { options, resource, session, startedMs };
+  try {
+    return await makePoint({ ...attempt, lineage });
+  } catch (error) {
+    if (!lineage.base || !hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
+    // Semantics 5: a corrupt parent closes its series. It must not keep the resource from being protected.
+    return await makePoint({ ...attempt, lineage: withoutBase(lineage, repository.clock, error) });
+  }
+}
+
+/** One try: everything is uploaded and committed, or nothing of it is in flight any more. */
+async function makePoint(attempt: {
+  readonly options: BackupOptions;
+  readonly resource: string;
+  readonly session: Session;
+  readonly startedMs: number;
+  readonly lineage: Lineage;
+}): Promise<BackupOutcome> {
+  const { options, resource, session, startedMs, lineage } = attempt;
+  const { repository, signal } = options;
   const upload = await UploadSession.open({ ...options, session });
   try {
-    const lineage = await chooseLineage(options, resource);
     const { disks, roots, guest, table } = await transfer({ options, upload, lineage });
     const manifest: Manifest = {
       id: newId('bkp', repository.clock),

@@ -1,5 +1,5 @@
 /** Which series a new point joins, and which earlier point it is compared with. */
-import { HoldfastError, newId } from '@holdfast/base';
+import { type Clock, HoldfastError, newId } from '@holdfast/base';
 import type { Manifest } from '../manifest/manifest.ts';
 import { listPoints, type RestorePoint } from '../manifest/points.ts';
 import type { BackupOptions } from './backup.ts';
@@ -42,6 +42,19 @@ export async function chooseLineage(options: BackupOptions, resource: string): P
   const warnings = closed === undefined ? [] : [`A new series begins: ${closed}.`];
   const base = parent ?? points.at(-1);
   return { parent: undefined, base, series: newId('ser', repository.clock), incrementId: 1, warnings };
+}
+
+/** A lineage that owes nothing to the earlier point, because that one is damaged. */
+export function withoutBase(lineage: Lineage, clock: Clock, damage: HoldfastError): Lineage {
+  const { base, series } = lineage;
+  const warning = `Point ${base?.manifest.id} is damaged, so everything was read: ${damage.message}`;
+  return {
+    parent: undefined,
+    base: undefined,
+    series: series === null ? null : newId('ser', clock),
+    incrementId: series === null ? null : 1,
+    warnings: [...lineage.warnings, warning],
+  };
 }
 
 /** Semantics 5: what makes a series end by itself. */

@@ -33,3 +33,8 @@ export function deriveDomainKeys(input: {
     encryptionKey: input.encrypted ? derive(`encryption/${input.epoch}`) : undefined,
   };
 }
+
+/** 64 hex digits that tell whether a secret is the one of the repository, and nothing else about it. */
+export function keyCheck(secret: Buffer): string {
+  return Buffer.from(hkdfSync('sha256', secret, '', 'holdfast/1/key-check', 32)).toString('hex');
+}

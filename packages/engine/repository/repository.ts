@@ -10,7 +10,7 @@ import { geometryOf } from '../chunk/geometry.ts';
 import { type HashAlgorithm, hashAlgorithms } from '../chunk/hash.ts';
 import { ChunkCodec } from '../codec/chunk-codec.ts';
 import { decodeDocument, encodeDocument } from './document.ts';
-import { type DomainKeys, deriveDomainKeys } from './domain-keys.ts';
+import { type DomainKeys, deriveDomainKeys, keyCheck } from './domain-keys.ts';
 import { keyRecordKey, keysPrefix, repositoryKey } from './layout.ts';
 import { type DomainSecret, type KeyRecord, keyRecordSchema, unwrapSecret, wrapSecret } from './key-record.ts';
 
@@ -31,6 +31,8 @@ const repositorySchema = z.strictObject({
       .min(64 * KiB)
       .max(1024 * MiB),
   }),
+  /** Says which secret is the repository's: of two inits at once, one loses and leaves its key record behind. */
+  key_check: z.string().regex(/^[0-9a-f]{64}$/),
   /** Raised when another owner takes over; with a control plane, offline writing refuses. */
   owner: z.strictObject({ kind: z.literal('offline'), epoch: z.int().min(0) }),
 });
@@ -66,7 +68,7 @@ export async function initRepository(options: InitOptions): Promise<RepositoryCo
   if (await store.head(repositoryKey, { signal })) {
     throw new HoldfastError('repository_exists', 'repo.json is there already.');
   }
-  // Whoever opens a repository believes every key record: one of an init that was killed could even turn encryption off.
+  // A repository that lost its repo.json must not be made anew over its data.
   for await (const { key } of store.list(keysPrefix, { signal })) {
     throw new HoldfastError('repository_exists', `There is no repo.json, but there is ${key}.`, {
       remedy: 'Bring repo.json back if it was lost. If no repository was ever finished here, remove the folder keys/.',
@@ -85,6 +87,7 @@ export async function initRepository(options: InitOptions): Promise<RepositoryCo
     created_at: new Date(clock.nowMs()).toISOString(),
     hash: options.hash ?? 'blake3',
     defaults: { chunk_bytes: chunkBytes, pack_bytes: store.capabilities.preferredPackBytes },
+    key_check: keyCheck(secret.secret),
     owner: { kind: 'offline', epoch: 0 },
   };
   try {
@@ -110,7 +113,7 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   const records = await readKeyRecords(options);
   const own = records.filter((record) => record.domain === defaultDomain);
   if (own.length === 0) throw new HoldfastError('key_missing', 'The folder keys/ holds no key of this repository.');
-  const secret = await firstSecret(own, options.passphrase);
+  const secret = await firstSecret({ records: own, passphrase: options.passphrase, configuration });
   const keys = deriveDomainKeys(secret);
   const codec = new ChunkCodec({ keys, algorithm: configuration.hash });
   return { store, configuration, domain: defaultDomain, keys, codec, clock };
@@ -127,8 +130,8 @@ export async function readKeyRecords(options: Pick<OpenOptions, 'store' | 'signa
 
 /** The domain's secret, for adding or exporting a key. Same errors as `openRepository`. */
 export async function unlockSecret(options: OpenOptions): Promise<DomainSecret> {
-  await readConfiguration(options);
-  return await firstSecret(await readKeyRecords(options), options.passphrase);
+  const configuration = await readConfiguration(options);
+  return await firstSecret({ records: await readKeyRecords(options), passphrase: options.passphrase, configuration });
 }
 
 /** Wraps the secret once more. Answers the new key's id. */
@@ -165,10 +168,16 @@ export async function readConfiguration({
   return decodeDocument(repositoryKey, bytes, repositorySchema);
 }
 
-async function firstSecret(records: readonly KeyRecord[], passphrase: string | undefined): Promise<DomainSecret> {
-  for (const record of records) {
+async function firstSecret(options: {
+  readonly records: readonly KeyRecord[];
+  readonly passphrase: string | undefined;
+  readonly configuration: RepositoryConfiguration;
+}): Promise<DomainSecret> {
+  const { records, passphrase, configuration } = options;
+  // What opens without a passphrase comes first: the record of an init that lost may ask for one.
+  for (const record of records.toSorted((a, b) => Number(b.wrap.kind === 'none') - Number(a.wrap.kind === 'none'))) {
     const secret = await unwrapSecret(record, passphrase);
-    if (secret) return secret;
+    if (secret && keyCheck(secret.secret) === configuration.key_check) return secret;
   }
   throw new HoldfastError('key_wrong', 'None of the keys opens with this passphrase.');
 }
