@@ -218,14 +218,16 @@ export class UploadSession {
     const count = digest.subChunkHashes.length / hashBytes;
     if (count < 1 / patchedShare || (before?.kind !== 'data' && before?.kind !== 'split')) return undefined;
     const base = before.kind === 'data' ? before.location : before.base;
-    if (this.#condemned.has(base.packId)) return undefined;
     const { repository, signal } = this.#options;
     let known: StoredDigest;
     try {
+      // The head of a frame may be there in a pack that was cut short behind it.
+      if (!(await this.#isPresent(base))) return undefined;
       known = await readChunkDigest(repository, { location: base, chunkBytes: plain.length, signal });
     } catch (error) {
-      // A base that is damaged or gone is none.
-      if (hasCode(error, 'chunk_corrupt')) return undefined;
+      // A base that is damaged or gone is none. Nor is one that cannot be read: a rotten sector must not stop every
+      // backup to come; a storage that is away will say so when the whole chunk is put.
+      if (hasCode(error, 'chunk_corrupt', 'storage_unreachable', 'storage_denied')) return undefined;
       throw error;
     }
     // The last chunk of a resized disk: as many sub-chunks, but another length, which a patch cannot give it.
@@ -240,7 +242,7 @@ export class UploadSession {
     return packId === undefined ? undefined : { packId, slot, offset, storedBytes };
   }
 
-  /** The index is advisory: a pack that it names is looked up once before anything is built on it. */
+  /** Index and maps are hints: a pack that they name is looked up once before anything is built on it. */
   async #isPresent(location: ChunkLocation): Promise<boolean> {
     const { packId, offset, storedBytes } = location;
     if (this.#condemned.has(packId)) return false;
