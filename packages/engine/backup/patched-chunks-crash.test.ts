@@ -56,7 +56,7 @@ for (const when of ['before', 'partial', 'after'] as const) {
         break;
       }
       // The index and the session's end come after the commit: a backup may be done by then.
-      if (ended !== undefined) assert.ok(ended instanceof SimulatedCrash, `call ${call}: ${String(ended)}`);
+      if (ended !== undefined) assert.ok(ended instanceof SimulatedCrash, `call ${call}`);
       for (const { id } of await listSessions(survivor)) await fenceSession(survivor, id);
       const { point } = await increment(survivor);
       assert.deepEqual(await kindsOf(survivor, point), kinds);

@@ -58,7 +58,7 @@ export async function kindsOf(repository: Repository, point: RestorePoint, disk 
 /** The entry, which must be a patched one. */
 export function asSplit(entry: Reference | undefined): SplitReference {
   assert.equal(entry?.kind, 'split');
-  return entry as SplitReference;
+  return entry;
 }
 
 /** Packs in use are counted right, bases are whole chunks, and patches are for the bases that the map names. */
