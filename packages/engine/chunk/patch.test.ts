@@ -102,6 +102,15 @@ test('sub-chunks twice, out of order or beyond the chunk are corrupt', () => {
     const patch = Buffer.concat([id, Buffer.from([numbers.length, ...numbers]), content]);
     assert.throws(() => decodePatch(patch, chunkBytes), isCorrupt, String(numbers));
   }
+  // With just the content that sub-chunks beyond the end have room for: none, or less than none.
+  for (const [numbers, contentBytes] of [
+    [[4], 0],
+    [[3, 4], subChunkBytes],
+    [[0, 1, 5], subChunkBytes],
+  ] as const) {
+    const patch = Buffer.concat([id, Buffer.from([numbers.length, ...numbers]), Buffer.alloc(contentBytes)]);
+    assert.throws(() => decodePatch(patch, chunkBytes), isCorrupt, String(numbers));
+  }
 });
 
 test('any bit turned over is corrupt, names another base, or makes a chunk that its id refuses', () => {
