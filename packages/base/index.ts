@@ -1,3 +1,4 @@
+export { alignedBuffer, alignmentBytes } from './aligned-buffer.ts';
 export type { BlockExtent, BlockSource, BlockTarget, Extent } from './block.ts';
 export { type Clock, systemClock } from './clock.ts';
 export { type ErrorCode, type ErrorEntry, errorCatalogue } from './errors/catalogue.ts';

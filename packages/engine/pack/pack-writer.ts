@@ -3,7 +3,7 @@
  * and `append` waits while all of them are busy. A pack's id is known when it is sealed, so locations carry the pack's
  * ordinal in the session until then.
  */
-import { HoldfastError } from '@holdfast/base';
+import { alignedBuffer, HoldfastError } from '@holdfast/base';
 import type { BlobStore } from '@holdfast/storage';
 import { type HashAlgorithm, objectHash } from '../chunk/hash.ts';
 import type { EncodedFrame } from '../codec/chunk-codec.ts';
@@ -136,7 +136,7 @@ export class PackWriter {
     const idle = this.#idle.pop();
     if (idle && idle.length >= wantedBytes) return idle;
     if (!idle) this.#buffers += 1;
-    return Buffer.allocUnsafeSlow(wantedBytes);
+    return alignedBuffer(wantedBytes);
   }
 
   #seal(pack: OpenPack): void {

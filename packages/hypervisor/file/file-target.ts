@@ -12,6 +12,7 @@ import { isWrittenByQemu } from '../qemu/image-lock.ts';
 import { IN_USE_REMEDY } from '../qemu/qemu-errors.ts';
 import { diskFileKind, diskFileSizeBytes } from './disk-file.ts';
 import { targetFileError } from './file-errors.ts';
+import { DirectWriter } from './direct-writer.ts';
 import { FileWriter } from './file-writer.ts';
 import { type HolePuncher, openHolePuncher } from './hole-puncher.ts';
 import { FINISHED_MODE, UNFINISHED_MODE } from './unfinished.ts';
@@ -52,12 +53,13 @@ async function createFile({ path, sizeBytes }: FileTargetOptions): Promise<Block
   const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, UNFINISHED_MODE);
   try {
     await handle.truncate(sizeBytes);
+    const direct = await DirectWriter.open(path);
+    return fileTarget({ path, handle, direct, writer: new FileWriter(handle, direct), sizeBytes, fresh: true });
   } catch (error) {
     await handle.close();
     await unlink(path);
     throw error;
   }
-  return fileTarget({ path, handle, writer: new FileWriter(handle), sizeBytes, fresh: true });
 }
 
 async function openExisting({ path, sizeBytes, signal }: FileTargetOptions): Promise<BlockTarget> {
@@ -128,6 +130,7 @@ type OpenTarget = {
   readonly path: string;
   readonly handle: FileHandle;
   readonly writer: FileWriter;
+  readonly direct?: DirectWriter | undefined;
   readonly sizeBytes: number;
   readonly fresh: boolean;
   readonly puncher?: HolePuncher | undefined;
@@ -140,6 +143,7 @@ function fileTarget(target: OpenTarget): BlockTarget {
   const close = async (): Promise<void> => {
     await target.puncher?.[Symbol.asyncDispose]();
     await writer.settle();
+    await target.direct?.[Symbol.asyncDispose]();
     await handle.close();
     if (unfinished) await unlink(path);
   };

@@ -18,6 +18,7 @@ import { type DurableDirectories, parentOf } from './durable-directories.ts';
 import { hasErrno, isAbsence, storageCall, toStorageError } from './local-errors.ts';
 import type { StoreRoot } from './store-root.ts';
 import { newTemporaryName, temporaryFolder } from './temporaries.ts';
+import { writeDirect } from './write-direct.ts';
 
 export type PublishRequest = {
   readonly root: StoreRoot;
@@ -62,7 +63,14 @@ async function writeTemporary(request: PublishRequest): Promise<Temporary> {
   try {
     let temporary: Temporary;
     try {
-      for await (const part of bodyParts(request.body, request.signal)) await writeAll(file, part, doing);
+      // Only a body that is one buffer can have begun; it comes as one part.
+      let skip = await storageCall(doing, writeDirect(path, request.body));
+      let position = 0;
+      for await (const part of bodyParts(request.body, request.signal)) {
+        const buffers = skip > 0 ? withoutFirst(part, skip) : part;
+        position = await writeAll({ file, buffers, position: position + skip, doing });
+        skip = 0;
+      }
       await storageCall(doing, file.sync());
       const { dev, ino } = await storageCall(doing, file.stat());
       temporary = { path, device: dev, inode: ino };
@@ -89,13 +97,23 @@ async function openTemporary(request: PublishRequest, path: string, doing: strin
   }
 }
 
-async function writeAll(file: FileHandle, buffers: readonly Buffer[], doing: string): Promise<void> {
-  let rest = buffers.filter((buffer) => buffer.length > 0);
+/** Answers the position behind what was written. */
+async function writeAll(request: {
+  readonly file: FileHandle;
+  readonly buffers: readonly Buffer[];
+  readonly position: number;
+  readonly doing: string;
+}): Promise<number> {
+  const { file, doing } = request;
+  let { position } = request;
+  let rest = request.buffers.filter((buffer) => buffer.length > 0);
   while (rest.length > 0) {
-    const { bytesWritten } = await storageCall(doing, file.writev(rest));
+    const { bytesWritten } = await storageCall(doing, file.writev(rest, position));
     if (bytesWritten === 0) throw new HoldfastError('storage_unreachable', `Could not ${doing}: no byte was taken.`);
+    position += bytesWritten;
     rest = withoutFirst(rest, bytesWritten);
   }
+  return position;
 }
 
 /** What is left after a short write; no bytes are copied. */
