@@ -1,6 +1,6 @@
 /**
  * Writes past the page cache (O_DIRECT), for disks that are written once and not read again soon: a restore must not push
- * everything else out of the hypervisor's cache, and filling the cache cost it half of its CPU (4 to 6 s of system time
+ * everything else out of the hypervisor's cache, and filling the cache cost it half of its CPU (5 to 7 s of system time
  * for 2.6 GiB, against 1 s so). The kernel wants aligned memory, which Node's buffers are not, so pieces are
  * copied into slots that are.
  */
