@@ -19,7 +19,7 @@ need_programs() {
   missing=''
   for pair; do
     # `command -v time` answers for the shell's keyword, so look for the file.
-    found=$(IFS=:; for dir in $PATH; do [ -x "$dir/${pair%%=*}" ] && echo yes && break; done)
+    found=$(IFS=:; for dir in $PATH; do [ -x "$dir/${pair%%=*}" ] && echo yes && break; done) || true
     [ -n "$found" ] || missing="$missing ${pair#*=}"
   done
   [ -n "$missing" ] || return 0
