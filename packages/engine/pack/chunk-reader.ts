@@ -1,5 +1,5 @@
 /** The content of a chunk, whatever kind its map entry is of. */
-import { HoldfastError } from '@holdfast/base';
+import { HoldfastError, hasCode } from '@holdfast/base';
 import { applyPatch, decodePatch } from '../chunk/patch.ts';
 import type { StoredDigest } from '../chunk/chunk-digest.ts';
 import { subChunkBytes } from '../chunk/chunk-digest.ts';
@@ -7,11 +7,12 @@ import { frameHeadBytes, decodeFrame } from '../codec/frame.ts';
 import type { ChunkLocation } from '../index/chunk-location.ts';
 import type { DataReference, SplitReference } from '../map/reference-list.ts';
 import type { Repository } from '../repository/repository.ts';
+import { followForwardings } from './forwardings.ts';
 import { readFrame, readRange } from './frame-reader.ts';
 
 /**
  * Plaintext of a chunk, proved by its id.
- * @throws chunk_corrupt (damaged or missing), key_missing, storage errors
+ * @throws chunk_corrupt (damaged or missing), repository_damaged (a forwarding is), key_missing, storage errors
  */
 export async function readChunk(
   repository: Repository,
@@ -19,30 +20,52 @@ export async function readChunk(
 ): Promise<Buffer> {
   const { reference, signal } = request;
   if (reference.kind === 'data') return await readFrame(repository, { kind: 'data', reference, signal });
-  const { codec } = repository;
-  const [baseFrame, patchFrame] = await Promise.all([
-    readWhole(repository, reference.base, signal),
-    readWhole(repository, reference.patch, signal),
-  ]);
-  const patchHead = decodeFrame(patchFrame);
-  if (patchHead.header.kind !== 'patch') throw corrupt(reference, 'has no patch where its map says');
-  const patchPlain = await codec.decodeFrame(patchHead);
-  const baseId = patchPlain.subarray(0, reference.id.length);
-  const base = await codec.decode(baseFrame, { kind: 'data', id: baseId });
-  const plain = applyPatch(base, decodePatch(patchPlain, base.length));
-  if (!codec.idOf('data', plain).equals(reference.id)) throw corrupt(reference, 'does not have the content of its id');
-  return plain;
+  // A patch whose base was lost is forwarded to the whole chunk, once a backup has brought that again (heal).
+  return await followForwardings(repository, reference.patch, (patch) =>
+    readSplit(repository, reference, patch, signal),
+  );
 }
 
-/** Id, sub-chunk hashes and length of the data frame at a place, without its content. Errors as `readChunk`. */
+/** Id, sub-chunk hashes and length of the data frame of a place, without its content. Errors as `readChunk`. */
 export async function readChunkDigest(
   repository: Repository,
   request: { readonly location: ChunkLocation; readonly chunkBytes: number; readonly signal?: AbortSignal | undefined },
 ): Promise<StoredDigest> {
   const { location, chunkBytes, signal } = request;
-  const { packId, offset, storedBytes } = location;
-  const length = Math.min(storedBytes, frameHeadBytes(Math.ceil(chunkBytes / subChunkBytes)));
-  return repository.codec.readDigest(await readRange(repository, { packKind: 'data', packId, offset, length, signal }));
+  const headBytes = frameHeadBytes(Math.ceil(chunkBytes / subChunkBytes));
+  return await followForwardings(repository, location, async ({ packId, offset, storedBytes }) => {
+    const length = Math.min(storedBytes, headBytes);
+    return repository.codec.readDigest(
+      await readRange(repository, { packKind: 'data', packId, offset, length, signal }),
+    );
+  });
+}
+
+/** A patched chunk with the patch, or the whole chunk, that lies at `place`. */
+async function readSplit(
+  repository: Repository,
+  reference: SplitReference,
+  place: ChunkLocation,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  const { codec } = repository;
+  const { id } = reference;
+  // The base is nearly always where the map says: fetched beside the patch, its id is known only by the patch.
+  const [bytes, atBase] = await Promise.all([
+    readWhole(repository, place, signal),
+    readWhole(repository, reference.base, signal).catch(ifCorrupt(undefined)),
+  ]);
+  const frame = decodeFrame(bytes);
+  if (frame.header.kind === 'data') return await codec.decode(bytes, { kind: 'data', id });
+  if (frame.header.kind !== 'patch') throw corrupt(reference, 'has no patch where its map says');
+  const patchPlain = await codec.decodeFrame(frame);
+  const ofBase = { kind: 'data', id: patchPlain.subarray(0, id.length) } as const;
+  const base =
+    (atBase && (await codec.decode(atBase, ofBase).catch(ifCorrupt(undefined)))) ??
+    (await readFrame(repository, { kind: 'data', reference: { id: ofBase.id, location: reference.base }, signal }));
+  const plain = applyPatch(base, decodePatch(patchPlain, base.length));
+  if (!codec.idOf('data', plain).equals(id)) throw corrupt(reference, 'does not have the content of its id');
+  return plain;
 }
 
 async function readWhole(
@@ -51,6 +74,14 @@ async function readWhole(
   signal: AbortSignal | undefined,
 ): Promise<Buffer> {
   return await readRange(repository, { packKind: 'data', packId, offset, length: storedBytes, signal });
+}
+
+/** To hand to `catch`: damage becomes `instead`, everything else is thrown. */
+function ifCorrupt<Value>(instead: Value): (error: unknown) => Value {
+  return (error) => {
+    if (!hasCode(error, 'chunk_corrupt')) throw error;
+    return instead;
+  };
 }
 
 function corrupt(reference: SplitReference, what: string): HoldfastError {

@@ -1,25 +1,31 @@
 /**
- * Fetches frames by location and proves them by id: the one way content comes back. Concurrent reads of one place share
- * nothing; callers that read in bulk coalesce ranges themselves (`readRange`).
+ * Fetches frames by location and proves them by id: the one way content comes back. A frame that is not at its place, or
+ * not whole, is looked for where it was forwarded to. Concurrent reads of one place share nothing; callers that read in
+ * bulk coalesce ranges themselves (`readRange`) and come back here for what fails.
  */
 import { HoldfastError, hasCode } from '@holdfast/base';
 import type { FrameKind } from '../codec/frame.ts';
 import type { ChunkLocation } from '../index/chunk-location.ts';
 import { type PackKind, packKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
+import { followForwardings } from './forwardings.ts';
 
 export type FrameReference = { readonly id: Buffer; readonly location: ChunkLocation };
 
-/** Plaintext of one frame. @throws chunk_corrupt (damaged or missing), key_missing, storage errors */
+/**
+ * Plaintext of one frame.
+ * @throws chunk_corrupt (damaged or missing), repository_damaged (its forwarding is), key_missing, storage errors
+ */
 export async function readFrame(
   repository: Repository,
   request: { readonly kind: FrameKind; readonly reference: FrameReference; readonly signal?: AbortSignal | undefined },
 ): Promise<Buffer> {
   const { kind, reference, signal } = request;
-  const { packId, offset, storedBytes } = reference.location;
   const packKind = packKindOf(kind);
-  const bytes = await readRange(repository, { packKind, packId, offset, length: storedBytes, signal });
-  return await repository.codec.decode(bytes, { kind, id: reference.id });
+  return await followForwardings(repository, reference.location, async ({ packId, offset, storedBytes }) => {
+    const bytes = await readRange(repository, { packKind, packId, offset, length: storedBytes, signal });
+    return await repository.codec.decode(bytes, { kind, id: reference.id });
+  });
 }
 
 /** Which packs frames of a kind lie in. */
@@ -27,7 +33,7 @@ function packKindOf(kind: FrameKind): PackKind {
   return kind === 'data' || kind === 'patch' ? 'data' : 'meta';
 }
 
-/** A range of a pack, complete. @throws chunk_corrupt when pack or range is not there */
+/** A range of exactly this pack, complete. @throws chunk_corrupt when pack or range is not there */
 export async function readRange(
   repository: Repository,
   request: {

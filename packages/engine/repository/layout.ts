@@ -34,6 +34,25 @@ export function packKey(pack: { readonly domain: string; readonly kind: PackKind
   return `${packsPrefix(pack.domain, pack.kind)}${pack.packId.slice(0, 2)}/${pack.packId}`;
 }
 
+/** Forwardings of all packs, or of one. */
+export function movedPrefix(domain: string, packId?: string): string {
+  return packId === undefined ? `d/${domain}/moved/` : `d/${domain}/moved/${packId}.`;
+}
+
+export function movedKey(record: {
+  readonly domain: string;
+  readonly packId: string;
+  readonly number: number;
+}): string {
+  return `${movedPrefix(record.domain, record.packId)}${record.number}`;
+}
+
+/** Pack id and number out of a forwarding's key, or undefined for a key that is none. */
+export function parseMovedKey(domain: string, key: string): { packId: string; number: number } | undefined {
+  const match = /^([0-9a-f]{64})\.([1-9]\d{0,8})$/.exec(key.slice(movedPrefix(domain).length));
+  return match ? { packId: match[1]!, number: Number(match[2]) } : undefined;
+}
+
 export function indexPrefix(domain: string): string {
   return `d/${domain}/idx/`;
 }

@@ -3,13 +3,14 @@
  * id before it is written. On a target that already holds something, only what differs is written; run again after an
  * interruption it goes on where it was.
  */
-import { type BlockTarget, formatBytes, HoldfastError, runLanes } from '@holdfast/base';
+import { type BlockTarget, formatBytes, HoldfastError, hasCode, runLanes } from '@holdfast/base';
 import { chunkLengthAt, chunksPerPage, type Geometry } from '../chunk/geometry.ts';
 import { isAllZero } from '../chunk/zero.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import { MapReader } from '../map/map-reader.ts';
 import type { DataReference, Reference, SplitReference } from '../map/reference-list.ts';
 import { readChunk } from '../pack/chunk-reader.ts';
+import { placeName, sharedForwardings } from '../pack/forwardings.ts';
 import { readRange } from '../pack/frame-reader.ts';
 import type { Repository } from '../repository/repository.ts';
 import { openReaderSession } from '../session/session.ts';
@@ -203,26 +204,71 @@ function needContent(reference: Reference, chunk: number, options: RestoreOption
   throw new HoldfastError('chunk_corrupt', `Chunk ${chunk} of point ${id} is recorded as unreadable.`);
 }
 
-async function fetchAndWrite(request: {
+type FetchRequest = {
   readonly options: RestoreOptions;
   readonly geometry: Geometry;
-  readonly job: FetchJob;
+  /** `origins`: what the map said of chunks that are fetched from where they were forwarded to, by their new place. */
+  readonly job: FetchJob & { readonly origins?: ReadonlyMap<string, DataReference> };
   readonly tally: Tally;
-}): Promise<void> {
+};
+
+async function fetchAndWrite(request: FetchRequest): Promise<void> {
   const { options, geometry, job, tally } = request;
   const { repository, signal } = options;
   const { packId, offset, length } = job;
-  const range = await readRange(repository, { packKind: 'data', packId, offset, length, signal });
-  tally.fetchedBytes += length;
-  for (const { reference, chunks } of job.chunks) {
-    const { location, id } = reference;
-    const start = location.offset - offset;
-    const plain = await repository.codec.decode(range.subarray(start, start + location.storedBytes), {
-      kind: 'data',
-      id,
-    });
-    for (const chunk of chunks) await writeChunk({ options, geometry, tally, chunk, plain });
+  let range: Buffer;
+  try {
+    range = await readRange(repository, { packKind: 'data', packId, offset, length, signal });
+  } catch (error) {
+    if (!hasCode(error, 'chunk_corrupt')) throw error;
+    await fetchMoved(request);
+    return;
   }
+  tally.fetchedBytes += length;
+  for (const fetch of job.chunks) {
+    const { location, id } = fetch.reference;
+    const start = location.offset - offset;
+    let plain: Buffer;
+    try {
+      plain = await repository.codec.decode(range.subarray(start, start + location.storedBytes), { kind: 'data', id });
+    } catch (error) {
+      if (!hasCode(error, 'chunk_corrupt')) throw error;
+      await fetchSingle({ ...request, fetch });
+      continue;
+    }
+    for (const chunk of fetch.chunks) await writeChunk({ options, geometry, tally, chunk, plain });
+  }
+}
+
+/**
+ * A pack that is not there, or is cut short: what was forwarded is fetched range by range from where it is now. What that
+ * does not bring is tried place by place.
+ */
+async function fetchMoved(request: FetchRequest): Promise<void> {
+  const { options, job } = request;
+  const forwardings = sharedForwardings(options.repository);
+  const moved: WantedChunk[] = [];
+  const origins = new Map<string, DataReference>();
+  for (const fetch of job.chunks) {
+    const { reference, chunks } = fetch;
+    const places = job.origins ? [] : await Array.fromAsync(forwardings.chain(reference.location));
+    const location = places.at(-1);
+    if (location) {
+      origins.set(placeName(location), reference);
+      moved.push(...chunks.map((chunk) => ({ chunk, reference: { ...reference, location } })));
+    } else await fetchSingle({ ...request, fetch });
+  }
+  for (const next of planFetches(moved)) await fetchAndWrite({ ...request, job: { ...next, origins } });
+}
+
+/** One chunk, wherever it is. @throws chunk_corrupt when it is nowhere */
+async function fetchSingle(request: FetchRequest & { readonly fetch: FetchJob['chunks'][number] }): Promise<void> {
+  const { options, geometry, job, tally, fetch } = request;
+  const { chunks } = fetch;
+  const reference = job.origins?.get(placeName(fetch.reference.location)) ?? fetch.reference;
+  const plain = await readChunk(options.repository, { reference, signal: options.signal });
+  tally.fetchedBytes += reference.location.storedBytes;
+  for (const chunk of chunks) await writeChunk({ options, geometry, tally, chunk, plain });
 }
 
 async function writePatched(request: {
