@@ -241,6 +241,39 @@ test('an encrypted repository opens with each of its passphrases, and with an ex
   assert.equal(await hashOf(at('b.raw')), await hashOf(disk));
 });
 
+test('a passphrase is rotated, another one removed, and what is left opens the points', async () => {
+  await using directory = await temporaryDirectory();
+  const at = (name: string): string => join(directory.path, name);
+  const storage = ['--storage', `file://${at('repository')}`];
+  const disk = await makeDisk({ path: at('a.raw'), sizeBytes: 2 * MiB, dataBytes: MiB });
+  await writeFile(at('one'), 'one\n');
+  await writeFile(at('two'), 'two\n');
+  const one = ['--passphrase-file', at('one')];
+  const two = ['--passphrase-file', at('two')];
+  await holdfast(['repo', 'init', ...storage, ...one]);
+  const { point } = await holdfast(['backup', ...storage, ...one, '--resource', 'volumes/a', disk]);
+  const added = await holdfast(['key', 'add', ...storage, ...one, '--label', 'alice'], {
+    HOLDFAST_NEW_PASSPHRASE: 'of alice',
+  });
+  const [first] = (await holdfast(['key', 'list', ...storage]))['keys'] as { key: string }[];
+  const rotated = await holdfast(['key', 'rotate', ...storage, ...one, '--new-passphrase-file', at('two')]);
+  assert.deepEqual(rotated['replaced'], [first?.key]);
+  const codeOf = async (words: readonly string[]) => {
+    const run = await runHoldfast([...words, '--json']);
+    return [run.code, run.objects.at(-1)?.['code']];
+  };
+  assert.deepEqual(await codeOf(['points', ...storage, ...one]), [1, 'key_wrong']);
+  assert.deepEqual(await codeOf(['key', 'remove', ...storage, ...two, String(rotated['key'])]), [1, 'last_key']);
+  await holdfast(['key', 'remove', ...storage, ...two, String(added['key'])]);
+  const left = (await holdfast(['key', 'list', ...storage]))['keys'] as { key: string; label: string }[];
+  assert.deepEqual(
+    left.map(({ key, label }) => [key, label]),
+    [[rotated['key'], 'first key']],
+  );
+  await holdfast(['restore', ...storage, ...two, String(point), '--to', at('b.raw')]);
+  assert.equal(await hashOf(at('b.raw')), await hashOf(disk));
+});
+
 test('people get lines: a table of points, the point at the end of a backup, no objects', async () => {
   await using made = await house();
   const { at, storage } = made;

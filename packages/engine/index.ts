@@ -18,6 +18,7 @@ export {
 } from './manifest/points.ts';
 export { type AdoptReport, adoptRepository } from './repository/adopt.ts';
 export type { KeyRecord } from './repository/key-record.ts';
+export { type RotatedKey, type RotateKeyOptions, removeKey, rotateKey } from './repository/key-rotation.ts';
 export { checkResource, keyRecordKey } from './repository/layout.ts';
 export {
   type InitOptions,

@@ -20,3 +20,12 @@ export const repositoryOptions = {
     summary: 'File that holds the passphrase (default: HOLDFAST_PASSPHRASE, or asked for)',
   },
 } as const satisfies OptionSpecifications;
+
+/** Commands that make a key. */
+export const newPassphraseOption = {
+  newPassphraseFile: {
+    value: 'FILE',
+    completes: 'file',
+    summary: 'File that holds the new passphrase (default: HOLDFAST_NEW_PASSPHRASE, or asked for)',
+  },
+} as const satisfies OptionSpecifications;

@@ -29,7 +29,7 @@ test('every command is listed under its own name, once, with words for people', 
 test('a group has its commands only', async () => {
   assert.deepEqual(
     (await loadCommands('key')).map(({ name }) => name),
-    ['key add', 'key list', 'key export'],
+    ['key add', 'key rotate', 'key remove', 'key list', 'key export'],
   );
   assert.deepEqual(await loadCommands('nothing'), []);
 });

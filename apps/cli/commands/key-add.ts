@@ -1,7 +1,7 @@
 /** `holdfast key add`: another passphrase for the same data. */
 import { HoldfastError } from '@holdfast/base';
 import { putKeyRecord, unlockSecret } from '@holdfast/engine';
-import { repositoryOptions } from '../command/common-options.ts';
+import { newPassphraseOption, repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { choosePassphrase, newPassphrase } from '../wiring/passphrase.ts';
 import { withPassphrase } from '../wiring/repository.ts';
@@ -11,15 +11,11 @@ export const command = defineCommand(
   {
     name: 'key add',
     summary: 'Add a passphrase that opens a repository',
-    details: 'The passphrases there are go on opening it. None can be taken away yet.',
+    details: 'The passphrases there are go on opening it; key rotate and key remove take them away.',
     arguments: {},
     options: {
       ...repositoryOptions,
-      newPassphraseFile: {
-        value: 'FILE',
-        completes: 'file',
-        summary: 'File that holds the new passphrase (default: HOLDFAST_NEW_PASSPHRASE, or asked for)',
-      },
+      ...newPassphraseOption,
       label: { value: 'TEXT', summary: 'Whose it is, shown in key list' },
     },
   },

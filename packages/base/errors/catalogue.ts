@@ -159,6 +159,13 @@ export const errorCatalogue = {
     alert: true,
     remedy: 'Bring back the keys/ folder of the storage, or copy an exported key to keys/ under its id.',
   },
+  last_key: {
+    status: 409,
+    title: 'The last key that opens the repository stays',
+    retry: 'never',
+    alert: false,
+    remedy: 'Add another passphrase first with holdfast key add, or replace this one with holdfast key rotate.',
+  },
 
   point_not_found: {
     status: 404,

@@ -1,6 +1,6 @@
 /**
  * `keys/<keyid>`: one wrapping of a domain's secret. Several records may wrap the same secret under different
- * passphrases; records are only ever added. An unencrypted domain has one record that wraps with nothing: its secret
+ * passphrases; a record is never changed, and deleted only by key-rotation.ts. An unencrypted domain has one record that wraps with nothing: its secret
  * keys the chunk ids all the same.
  */
 import { argon2 as argon2Callback, createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
@@ -10,8 +10,11 @@ import { z } from 'zod';
 
 const argon2 = promisify(argon2Callback);
 
+/** What trying a passphrase costs; kept in the record. */
+export type Stretching = { readonly memoryKib: number; readonly passes: number; readonly lanes: number };
+
 /** RFC 9106, second recommended option (64 MiB, 3 passes); one lane, as the machine is shared with guests. */
-const argon2Defaults = { memoryKib: 64 * 1024, passes: 3, lanes: 1 } as const;
+const argon2Defaults: Stretching = { memoryKib: 64 * 1024, passes: 3, lanes: 1 };
 
 const base64 = z.base64().transform((text) => Buffer.from(text, 'base64'));
 
@@ -53,7 +56,12 @@ export type DomainSecret = {
 /** Wraps the secret with `passphrase`, or with nothing. The result is ready for `encodeDocument`. */
 export async function wrapSecret(
   secret: DomainSecret,
-  options: { readonly passphrase: string | undefined; readonly label: string; readonly nowMs: number },
+  options: {
+    readonly passphrase: string | undefined;
+    readonly label: string;
+    readonly nowMs: number;
+    readonly stretching?: Stretching | undefined;
+  },
 ): Promise<{ id: string; document: object }> {
   const id = newId('key');
   const head = {
@@ -68,7 +76,7 @@ export async function wrapSecret(
   if (options.passphrase === undefined) {
     return { id, document: { ...head, wrap: { kind: 'none', secret: secret.secret.toString('base64') } } };
   }
-  const { memoryKib, passes, lanes } = argon2Defaults;
+  const { memoryKib, passes, lanes } = options.stretching ?? argon2Defaults;
   const salt = randomBytes(16);
   const nonce = randomBytes(12);
   const key = await stretch({ passphrase: options.passphrase, salt, memoryKib, passes, lanes });

@@ -12,7 +12,14 @@ import { ChunkCodec } from '../codec/chunk-codec.ts';
 import { decodeDocument, encodeDocument } from './document.ts';
 import { type DomainKeys, deriveDomainKeys, keyCheck } from './domain-keys.ts';
 import { keyRecordKey, keysPrefix, repositoryKey } from './layout.ts';
-import { type DomainSecret, type KeyRecord, keyRecordSchema, unwrapSecret, wrapSecret } from './key-record.ts';
+import {
+  type DomainSecret,
+  type KeyRecord,
+  keyRecordSchema,
+  type Stretching,
+  unwrapSecret,
+  wrapSecret,
+} from './key-record.ts';
 
 export const formatVersion = 1;
 
@@ -140,11 +147,12 @@ export async function putKeyRecord(options: {
   readonly secret: DomainSecret;
   readonly passphrase: string | undefined;
   readonly label: string;
+  readonly stretching?: Stretching | undefined;
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
 }): Promise<string> {
-  const { store, secret, passphrase, label, signal } = options;
-  const { id, document } = await wrapSecret(secret, { passphrase, label, nowMs: options.clock.nowMs() });
+  const { store, secret, passphrase, label, stretching, clock, signal } = options;
+  const { id, document } = await wrapSecret(secret, { passphrase, label, stretching, nowMs: clock.nowMs() });
   await store.put(keyRecordKey(id), { buffers: [encodeDocument(document)] }, { ifAbsent: true, signal });
   return id;
 }
