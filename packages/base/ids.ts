@@ -16,3 +16,8 @@ export function newId(prefix: IdPrefix, clock: Clock = systemClock): string {
 export function isId(prefix: IdPrefix, text: string): boolean {
   return new RegExp(`^${prefix}_[0-9a-f]{32}$`).test(text);
 }
+
+/** When the id was made, by the clock of its maker: milliseconds since 1970. */
+export function timeOfId(id: string): number {
+  return Number.parseInt(id.slice(id.indexOf('_') + 1).slice(0, 12), 16);
+}

@@ -8,11 +8,15 @@ export {
 export { type ChunkProfile, chunkProfiles } from './chunk/geometry.ts';
 export { type HashAlgorithm, hashAlgorithms } from './chunk/hash.ts';
 export { type CompressionLevel, compressionLevels } from './codec/compression.ts';
+export { choosePoints, deletePoints, undeletePoints } from './collect/trash.ts';
 export type { DiskCounters, Manifest, ManifestDisk } from './manifest/manifest.ts';
+export type { PointState } from './manifest/point-states.ts';
 export {
   type DamagedPoint,
   findPoint,
+  type ListedPoint,
   listPoints,
+  type PointKey,
   type PointListing,
   type RestorePoint,
 } from './manifest/points.ts';

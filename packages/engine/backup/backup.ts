@@ -65,7 +65,8 @@ export type BackupOutcome = {
 
 /**
  * @throws resource_invalid, resource_busy, source errors, storage errors, session_fenced, pack_condemned; then no point
- * exists. Abort: the same, and what is in flight is awaited.
+ * exists (commit.ts says what a storage may do that fails for good right then). Abort: the same, and what is in flight
+ * is awaited.
  */
 export async function backup(options: BackupOptions): Promise<BackupOutcome> {
   const { repository, signal } = options;
@@ -78,10 +79,18 @@ export async function backup(options: BackupOptions): Promise<BackupOutcome> {
   try {
     return await makePoint({ ...attempt, lineage });
   } catch (error) {
+    // Rule *commit*: a collection took what the earlier point or the index gave. A second hit is for the caller.
+    if (hasCode(error, 'pack_condemned')) return await makePoint({ ...attempt, ...inFull(options, lineage) });
     if (!lineage.base || !hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
     // Semantics 5: a corrupt parent closes its series. It must not keep the resource from being protected.
     return await makePoint({ ...attempt, lineage: withoutBase(lineage, repository.clock, error) });
   }
+}
+
+/** Reads everything and compares with no earlier point; the point still goes on with its series. */
+function inFull(options: BackupOptions, lineage: Lineage): { options: BackupOptions; lineage: Lineage } {
+  const disks = options.disks.map((disk) => ({ ...disk, changed: undefined, fallbackReason: 'pack_condemned' }));
+  return { options: { ...options, disks }, lineage: { ...lineage, base: undefined } };
 }
 
 /** One try: everything is uploaded and committed, or nothing of it is in flight any more. */
@@ -123,7 +132,7 @@ async function makePoint(attempt: {
       disks,
       table,
     };
-    const key = await commit({ repository, manifest, signal });
+    const key = await commit({ repository, session, manifest, signal });
     const published = await publish(upload);
     // Without changed extents nobody expected less than reading everything.
     const fallbacks = disks.filter(

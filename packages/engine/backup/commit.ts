@@ -1,29 +1,34 @@
-/** Step 4 of the safety argument: the last look at `gc/`, then the manifest. */
+/** Rules *commit* and *settle* of ADR 0007: the last look at `gc/`, then the manifest, then the look for one's own fence. */
 import { HoldfastError } from '@holdfast/base';
 import { encodeManifest, type Manifest } from '../manifest/manifest.ts';
 import { decodeTablePage } from '../map/pack-table.ts';
-import { readFrame } from '../pack/frame-reader.ts';
-import { pointKey } from '../repository/layout.ts';
+import { Forwardings } from '../pack/forwardings.ts';
+import { type FrameReference, readFrame } from '../pack/frame-reader.ts';
+import { fenceKey, pointKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
-import { readCollectionState } from '../session/collection-state.ts';
+import { type Condemnation, readCollectionState } from '../session/collection-state.ts';
+import { putFence, settleVerdict } from '../session/fences.ts';
+import type { Session } from '../session/session.ts';
 
 type CommitRequest = {
   readonly repository: Repository;
+  /** The one that the manifest names. */
+  readonly session: Session;
   readonly manifest: Manifest;
   readonly signal: AbortSignal | undefined;
 };
 
 /**
- * Answers the manifest's key. Every pack must be acknowledged before.
+ * Answers the manifest's key. Every pack must be acknowledged before. An error means that there is no point, and none will
+ * come of this call however late its put lands. Only where the storage does not even take the fence that settles
+ * this, the session is left as it is, for a keeper to fence.
  * @throws session_fenced, pack_condemned, storage errors
  */
 export async function commit(request: CommitRequest): Promise<string> {
-  const { repository, manifest, signal } = request;
-  const state = await readCollectionState(repository, signal);
-  if (state.fencedSessions.has(manifest.session)) {
-    throw new HoldfastError('session_fenced', `Session ${manifest.session} was fenced while it ran.`);
-  }
-  if (state.condemnedPacks.size > 0) await refuseCondemned(request, state.condemnedPacks);
+  const { repository, session, manifest, signal } = request;
+  const { fencedSessions, condemnedPacks } = await readCollectionState(repository, signal);
+  if (fencedSessions.has(session.id)) throw fenced(session.id);
+  if (condemnedPacks.size > 0) await refuseCondemned(request, condemnedPacks);
   signal?.throwIfAborted();
   const key = pointKey({
     domain: manifest.domain,
@@ -31,23 +36,74 @@ export async function commit(request: CommitRequest): Promise<string> {
     createdAtMs: Date.parse(manifest.created_at),
     pointId: manifest.id,
   });
-  await repository.store.put(key, { buffers: [encodeManifest(manifest, repository.keys)] }, { ifAbsent: true });
+  // From here on no signal: half-way there is no answer.
+  let isFenced: boolean;
+  try {
+    await repository.store.put(key, { buffers: [encodeManifest(manifest, repository.keys)] }, { ifAbsent: true });
+    isFenced = (await repository.store.head(fenceKey(session.id))) !== undefined;
+  } catch (error) {
+    if (await isCommittedAfterAll(request, key)) return key;
+    throw error;
+  }
+  if (!isFenced) return key;
+  const { committed } = await settleVerdict({
+    repository,
+    sessionId: session.id,
+    verdict: { committed: manifest.id },
+  });
+  if (committed !== manifest.id) throw fenced(session.id);
   return key;
 }
 
-async function refuseCondemned(request: CommitRequest, condemned: ReadonlySet<string>): Promise<void> {
+/**
+ * After a put or a look that failed, whose manifest may lie there or land later: the writer fences itself, and the
+ * verdict is the answer for everybody.
+ */
+async function isCommittedAfterAll({ repository, session, manifest }: CommitRequest, key: string): Promise<boolean> {
+  try {
+    await putFence(repository, session.id);
+    const isListed = (await repository.store.head(key)) !== undefined;
+    const verdict = { committed: isListed ? manifest.id : null };
+    const { committed } = await settleVerdict({ repository, sessionId: session.id, verdict });
+    return committed === manifest.id;
+  } catch {
+    // The first failure is the one to report.
+    session.leave();
+    return false;
+  }
+}
+
+function fenced(sessionId: string): HoldfastError {
+  return new HoldfastError('session_fenced', `Session ${sessionId} was fenced while it ran.`);
+}
+
+async function refuseCondemned(request: CommitRequest, condemned: ReadonlyMap<string, Condemnation>): Promise<void> {
   const { repository, manifest, signal } = request;
+  const hit = new Set<string>();
+  // Listed when it is first asked, which is after the condemned lists were.
+  const forwardings = new Forwardings(repository);
+  const look = async (packId: string, slots: Iterable<number>): Promise<void> => {
+    const condemnation = condemned.get(packId);
+    if (!condemnation) return;
+    if (condemnation.moved) {
+      for (const slot of slots) if (!(await forwardings.lookup({ packId, slot }))) hit.add(packId);
+    } else hit.add(packId);
+  };
+  const lookAt = async ({ location }: FrameReference) => await look(location.packId, [location.slot]);
   const guest = manifest.guest_configuration ? [manifest.guest_configuration] : [];
-  const used = new Set([...manifest.roots, ...guest].map(({ location }) => location.packId));
+  for (const reference of [...manifest.roots, ...guest]) await lookAt(reference);
   for (const page of manifest.table.pages) {
     if (page.kind !== 'data') continue;
-    used.add(page.location.packId);
+    await lookAt(page);
     const content = await readFrame(repository, { kind: 'tablePage', reference: page, signal });
-    for (const packId of decodeTablePage(content).keys()) used.add(packId);
+    for (const [packId, { uses }] of decodeTablePage(content)) await look(packId, usedSlots(uses));
   }
-  const hit = [...used].filter((packId) => condemned.has(packId));
-  if (hit.length === 0) return;
-  throw new HoldfastError('pack_condemned', `${hit.length} packs of this point are being collected.`, {
-    facts: { packs: hit },
+  if (hit.size === 0) return;
+  throw new HoldfastError('pack_condemned', `${hit.size} packs of this point are being collected.`, {
+    facts: { packs: [...hit] },
   });
+}
+
+function* usedSlots(uses: readonly number[]): Generator<number> {
+  for (const [slot, count] of uses.entries()) if (count > 0) yield slot;
 }

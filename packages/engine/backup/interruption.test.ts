@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HoldfastError, hasCode } from '@holdfast/base';
+import type { BlobStore } from '@holdfast/storage';
 import { faultyStore, MemoryDisk, MemorySource, MemoryTarget, noise, seededRandom } from '@holdfast/testing';
 import { listPoints, type RestorePoint } from '../manifest/points.ts';
 import { encodeDocument } from '../repository/document.ts';
+import { epochKey, packIdOf } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import {
   assertRestores,
@@ -156,10 +158,16 @@ test('a session that was fenced while it ran does not commit', async () => {
   await assertNothingNew(repository);
 });
 
+const condemnedKey = epochKey('00000001-0a1b2c3d', 'condemned');
+
 /** Announces that these packs will be collected. */
 async function condemn(repository: Repository, packs: readonly string[]): Promise<void> {
-  const content = encodeDocument({ version: 1, epoch: 1, packs });
-  await repository.store.put('gc/1-condemned', { buffers: [content] });
+  const { domain } = repository;
+  const content = encodeDocument({
+    version: 1,
+    packs: packs.map((pack) => ({ domain, pack, kind: 'data', moved: false })),
+  });
+  await repository.store.put(condemnedKey, { buffers: [content] });
 }
 
 async function packsOf(repository: Repository, point: RestorePoint): Promise<readonly string[]> {
@@ -180,26 +188,72 @@ test('content in condemned packs is uploaded again', async () => {
   );
 });
 
-test('packs that are condemned while a backup builds on them refuse its commit', async () => {
-  const { repository } = await newRepository();
-  const disk = diskOfNoise(4);
-  const { point } = await backupOf(repository, { vda: disk });
-  const condemned = await packsOf(repository, point);
-  const onRead = async ({ read }: { readonly read: number }) => {
-    if (read === 2) await condemn(repository, condemned);
-  };
-  await assert.rejects(backupWith(repository, { disk, onRead, resource: 'volumes/b' }), (error) => {
-    assert.ok(hasCode(error, 'pack_condemned'));
-    return true;
+for (const [what, changed] of Object.entries({ 'a full backup': undefined, 'an increment': [] })) {
+  test(`packs that are condemned while ${what} builds on them make it run again in full, in its series`, async () => {
+    const { repository } = await newRepository();
+    const disk = diskOfNoise(4);
+    const { point } = await backupOf(repository, { vda: disk });
+    const condemned = await packsOf(repository, point);
+    let asked = 0;
+    const source = new MemorySource({
+      disk,
+      onRead: async () => {
+        asked += 1;
+        if (asked === 2) await condemn(repository, condemned);
+      },
+    });
+    const disks = [{ name: 'vda', source, changed }];
+    const again = await backup({ repository, resource: 'volumes/a', parent: point, disks });
+    await assertRestores(repository, again.point, { vda: disk });
+    const { manifest } = again.point;
+    assert.equal(manifest.series, point.manifest.series);
+    assert.equal(manifest.increment_id, 2);
+    assert.equal(manifest.parent, point.manifest.id);
+    assert.equal(manifest.actual, 'full');
+    assert.equal(manifest.disks[0]!.fallback_reason, 'pack_condemned');
+    assert.equal(again.warnings.length, 1);
+    assert.deepEqual(
+      (await packsOf(repository, again.point)).filter((pack) => condemned.includes(pack)),
+      [],
+    );
   });
-  await assertNothingNew(repository, [point]);
+}
+
+test('a backup whose packs are condemned a second time refuses to commit', async () => {
+  const { repository } = await newRepository();
+  const { store } = repository;
+  const condemned: string[] = [];
+  // A collection that is quicker than any backup: it condemns whatever is put.
+  const eager: BlobStore = {
+    capabilities: store.capabilities,
+    put: async (key, body, options) => {
+      await store.put(key, body, options);
+      if (!key.includes('/data/')) return;
+      condemned.push(packIdOf(key));
+      await condemn(repository, condemned);
+    },
+    get: (key, options) => store.get(key, options),
+    list: (prefix, options) => store.list(prefix, options),
+    delete: (key, options) => store.delete(key, options),
+    head: (key, options) => store.head(key, options),
+    [Symbol.asyncDispose]: async () => {},
+  };
+  let reads = 0;
+  const onRead = () => {
+    reads += 1;
+  };
+  await assert.rejects(backupWith(through(repository, eager), { disk: diskOfNoise(4), onRead }), (error) =>
+    hasCode(error, 'pack_condemned'),
+  );
+  assert.equal(reads, 8, 'read twice');
+  await assertNothingNew(repository);
 });
 
 test('an unreadable announcement of collection stops a backup', async () => {
   const { repository } = await newRepository();
-  await repository.store.put('gc/1-condemned', { buffers: [Buffer.from('torn')] });
+  await repository.store.put(condemnedKey, { buffers: [Buffer.from('torn')] });
   await assert.rejects(backupOf(repository, { vda: diskOfNoise(1) }), (error) => hasCode(error, 'repository_damaged'));
-  await repository.store.delete('gc/1-condemned');
+  await repository.store.delete(condemnedKey);
   await backupOf(repository, { vda: diskOfNoise(1) });
   await assertVerifies(repository);
 });

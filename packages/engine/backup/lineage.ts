@@ -1,8 +1,13 @@
 /** Which series a new point joins, and which earlier point it is compared with. */
-import { type Clock, HoldfastError, newId } from '@holdfast/base';
+import { type Clock, HoldfastError, newId, timeOfId } from '@holdfast/base';
 import type { Manifest } from '../manifest/manifest.ts';
 import { listPoints, type RestorePoint } from '../manifest/points.ts';
+import { listTombs, readTomb } from '../manifest/tombs.ts';
+import type { Repository } from '../repository/repository.ts';
 import type { BackupOptions } from './backup.ts';
+
+/** How far the clocks of two writers of one resource may be apart without a number coming twice. */
+const clockSlackMs = 24 * 3600 * 1000;
 
 export type Lineage = {
   /** The parent, when the new point goes on with its series. */
@@ -34,14 +39,36 @@ export async function chooseLineage(options: BackupOptions, resource: string): P
   const closed = parent && reasonToClose(parent, options);
   if (parent && closed === undefined) {
     const { series } = parent.manifest;
-    const numbers = points
-      .filter(({ manifest }) => manifest.series === series)
-      .map(({ manifest }) => manifest.increment_id ?? 0);
-    return { parent, base: parent, series, incrementId: Math.max(0, ...numbers) + 1, warnings: [] };
+    const inSeries = points.filter(({ manifest }) => manifest.series === series);
+    const numbers = inSeries.map(({ manifest }) => manifest.increment_id ?? 0);
+    const deleted = await highestDeletedIncrement({ repository, series, listed: inSeries, signal });
+    return { parent, base: parent, series, incrementId: Math.max(deleted, ...numbers) + 1, warnings: [] };
   }
   const warnings = closed === undefined ? [] : [`A new series begins: ${closed}.`];
   const base = parent ?? points.at(-1);
   return { parent: undefined, base, series: newId('ser', repository.clock), incrementId: 1, warnings };
+}
+
+/**
+ * The highest number that a deleted point of the series had, in trash or purged: a number does not come again. Records
+ * are read of points that may be newer than the newest listed one; older ones have lower numbers.
+ */
+async function highestDeletedIncrement(request: {
+  readonly repository: Repository;
+  readonly series: string | null;
+  readonly listed: readonly RestorePoint[];
+  readonly signal: AbortSignal | undefined;
+}): Promise<number> {
+  const { repository, series, listed, signal } = request;
+  const ids = new Set(listed.map(({ manifest }) => manifest.id));
+  const sinceMs = Math.max(...[...ids].map(timeOfId)) - clockSlackMs;
+  let highest = 0;
+  for (const [pointId, number] of await listTombs({ repository, signal })) {
+    if (ids.has(pointId) || timeOfId(pointId) < sinceMs) continue;
+    const tomb = await readTomb(repository, { pointId, number, signal });
+    if (tomb?.series === series) highest = Math.max(highest, tomb?.increment_id ?? 0);
+  }
+  return highest;
 }
 
 /** A lineage that owes nothing to the earlier point, because that one is damaged. */

@@ -18,7 +18,7 @@ import type { FrameReference } from '../pack/frame-reader.ts';
 import { PackWriter, type PendingLocation } from '../pack/pack-writer.ts';
 import { indexPrefix, type PackKind, packKey, sessionSpillPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
-import { readCollectionState } from '../session/collection-state.ts';
+import { type CollectionState, readCollectionState } from '../session/collection-state.ts';
 import type { Session } from '../session/session.ts';
 
 /** Data packs in upload beside the one being filled: two keep a fast disk busy while hashing goes on. */
@@ -61,7 +61,7 @@ export class UploadSession {
   readonly #options: UploadSessionOptions;
   readonly #index: ChunkIndex;
   readonly #own: SessionIndex;
-  readonly #condemned: ReadonlySet<string>;
+  readonly #condemned: CollectionState['condemnedPacks'];
   readonly #data: PackWriter;
   readonly #meta: PackWriter;
   readonly #packIds: (string | undefined)[] = [];
@@ -70,7 +70,7 @@ export class UploadSession {
   /** Chunks on their way into a pack, by id: of two equal ones at once, one waits for the other. */
   readonly #underway = new Map<string, Promise<StoredChunk>>();
 
-  private constructor(options: UploadSessionOptions, index: ChunkIndex, condemned: ReadonlySet<string>) {
+  private constructor(options: UploadSessionOptions, index: ChunkIndex, condemned: CollectionState['condemnedPacks']) {
     const { repository, session, signal } = options;
     const { store, domain, configuration } = repository;
     this.#options = options;
@@ -110,7 +110,7 @@ export class UploadSession {
     const index = await openChunkIndex({
       store: repository.store,
       prefix: indexPrefix(repository.domain),
-      excludedPacks: condemnedPacks,
+      excludedPacks: new Set(condemnedPacks.keys()),
       ...(indexMemoryBytes !== undefined && { memoryBudgetBytes: indexMemoryBytes }),
       signal,
     });

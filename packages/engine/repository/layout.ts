@@ -6,6 +6,7 @@ export const keysPrefix = 'keys/';
 export const sessionsPrefix = 'sess/';
 export const fencesPrefix = 'gc/fence/';
 export const collectionPrefix = 'gc/';
+export const sessionSpillsPrefix = 'sess-idx/';
 
 export type PackKind = 'data' | 'meta';
 
@@ -19,11 +20,36 @@ export function sessionKey(sessionId: string): string {
 
 /** Parts of the session's index that did not fit in memory; nobody else reads them. */
 export function sessionSpillPrefix(sessionId: string): string {
-  return `sess-idx/${sessionId}/`;
+  return `${sessionSpillsPrefix}${sessionId}/`;
 }
 
 export function fenceKey(sessionId: string): string {
   return `${fencesPrefix}${sessionId}`;
+}
+
+/** Which point of a fenced session counts. */
+export function verdictKey(sessionId: string): string {
+  return `${fenceKey(sessionId)}.verdict`;
+}
+
+/** What a key below `gc/fence/` is, or undefined for one that is neither. */
+export function parseFenceKey(key: string): { sessionId: string; kind: 'fence' | 'verdict' } | undefined {
+  const match = /^(ses_[0-9a-f]{32})(\.verdict)?$/.exec(key.slice(fencesPrefix.length));
+  return match ? { sessionId: match[1]!, kind: match[2] === undefined ? 'fence' : 'verdict' } : undefined;
+}
+
+export const epochParts = ['condemned', 'holders', 'outcome'] as const;
+export type EpochPart = (typeof epochParts)[number];
+
+/** @param epoch `00000012-3fa9c1d2`: the number orders, the random digits make sure that no name ever comes again */
+export function epochKey(epoch: string, part: EpochPart): string {
+  return `${collectionPrefix}${epoch}-${part}`;
+}
+
+/** Epoch and part of a key below `gc/`, or undefined for one that is of no epoch. */
+export function parseEpochKey(key: string): { epoch: string; part: EpochPart } | undefined {
+  const match = /^(\d{8}-[0-9a-f]{8})-(condemned|holders|outcome)$/.exec(key.slice(collectionPrefix.length));
+  return match ? { epoch: match[1]!, part: match[2] as EpochPart } : undefined;
 }
 
 export function packsPrefix(domain: string, kind: PackKind): string {
@@ -53,6 +79,11 @@ export function parseMovedKey(domain: string, key: string): { packId: string; nu
   return match ? { packId: match[1]!, number: Number(match[2]) } : undefined;
 }
 
+/** Pack id of a pack's key. */
+export function packIdOf(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1);
+}
+
 export function indexPrefix(domain: string): string {
   return `d/${domain}/idx/`;
 }
@@ -79,6 +110,22 @@ export function pointKey(point: {
 export function parsePointKey(domain: string, key: string): { resource: string; pointId: string } | undefined {
   const match = /^(.+)\/\d{8}T\d{6}Z-(bkp_[0-9a-f]{32})$/.exec(key.slice(pointsPrefix(domain).length));
   return match ? { resource: match[1]!, pointId: match[2]! } : undefined;
+}
+
+/** Trash records; with a point, those of this one. */
+export function tombsPrefix(domain: string, pointId?: string): string {
+  return pointId === undefined ? `d/${domain}/tomb/` : `d/${domain}/tomb/${pointId}.`;
+}
+
+/** @param number 1, 2, ...; the highest counts */
+export function tombKey(tomb: { readonly domain: string; readonly pointId: string; readonly number: number }): string {
+  return `${tombsPrefix(tomb.domain, tomb.pointId)}${tomb.number}`;
+}
+
+/** Point and number out of a trash record's key, or undefined for a key that is none. */
+export function parseTombKey(domain: string, key: string): { pointId: string; number: number } | undefined {
+  const match = /^(bkp_[0-9a-f]{32})\.([1-9]\d{0,8})$/.exec(key.slice(tombsPrefix(domain).length));
+  return match ? { pointId: match[1]!, number: Number(match[2]) } : undefined;
 }
 
 const resourcePattern = /^(volumes|instances)\/[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;

@@ -1,36 +1,39 @@
 /** What collection has announced: fenced sessions and packs about to go. Writers read it when they begin and commit. */
 import { hasCode } from '@holdfast/base';
-import { z } from 'zod';
+import { condemnedSchema } from '../collect/condemned.ts';
 import { decodeDocument } from '../repository/document.ts';
-import { collectionPrefix, fencesPrefix } from '../repository/layout.ts';
+import { collectionPrefix, fencesPrefix, parseEpochKey, parseFenceKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 
-const condemnedSchema = z.strictObject({
-  version: z.literal(1),
-  epoch: z.int().min(1),
-  packs: z.array(z.string().regex(/^[0-9a-f]{64}$/)),
-});
+/** `moved`: its live frames are forwarded to other packs, and those that are may still be used. */
+export type Condemnation = { readonly moved: boolean };
 
 export type CollectionState = {
   readonly fencedSessions: ReadonlySet<string>;
-  readonly condemnedPacks: ReadonlySet<string>;
+  /** By pack id. */
+  readonly condemnedPacks: ReadonlyMap<string, Condemnation>;
 };
 
 /** @throws repository_damaged: an unreadable announcement must stop a commit, not be skipped */
 export async function readCollectionState(repository: Repository, signal?: AbortSignal): Promise<CollectionState> {
   const fencedSessions = new Set<string>();
-  const condemnedPacks = new Set<string>();
+  const condemnedPacks = new Map<string, Condemnation>();
   for await (const { key } of repository.store.list(collectionPrefix, { signal })) {
     if (key.startsWith(fencesPrefix)) {
-      fencedSessions.add(key.slice(fencesPrefix.length));
-    } else if (key.endsWith('-condemned')) {
-      for (const pack of await readCondemned(repository, key, signal)) condemnedPacks.add(pack);
+      const fence = parseFenceKey(key);
+      if (fence) fencedSessions.add(fence.sessionId);
+    } else if (parseEpochKey(key)?.part === 'condemned') {
+      for (const { domain, pack, moved } of await readCondemned(repository, key, signal)) {
+        if (domain !== repository.domain) continue;
+        // Of two epochs that name it, one that says that nobody uses it decides.
+        condemnedPacks.set(pack, { moved: moved && condemnedPacks.get(pack)?.moved !== false });
+      }
     }
   }
   return { fencedSessions, condemnedPacks };
 }
 
-async function readCondemned(repository: Repository, key: string, signal?: AbortSignal): Promise<readonly string[]> {
+async function readCondemned(repository: Repository, key: string, signal?: AbortSignal) {
   try {
     return decodeDocument(key, await repository.store.get(key, { signal }), condemnedSchema).packs;
   } catch (error) {

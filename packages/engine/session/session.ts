@@ -1,17 +1,19 @@
 /**
  * Sessions: whoever writes or reads packs says so first, so that collection waits for it (safety argument, steps 1 and 8).
  * The object is put before parent, index or `gc/` are read, and deleted at the end. A session whose process died ends
- * only by a fence: a manifest of a fenced session is void, however late it lands.
+ * only by a fence (fences.ts): its verdict says whether its point counts, however late the manifest lands.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError, hasCode, newId } from '@holdfast/base';
 import { z } from 'zod';
-import type { RestorePoint } from '../manifest/points.ts';
+import { doesCount } from '../manifest/point-states.ts';
+import { listPoints, type RestorePoint, readPointState } from '../manifest/points.ts';
 import { nonceBytes } from '../pack/pack-format.ts';
 import { decodeDocument, encodeDocument } from '../repository/document.ts';
-import { fenceKey, sessionKey, sessionSpillPrefix, sessionsPrefix } from '../repository/layout.ts';
+import { sessionKey, sessionSpillPrefix, sessionsPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
+import { putFence, settleVerdict } from './fences.ts';
 import { livenessOf, ownProcessIdentity, processIdentitySchema } from './process-identity.ts';
 
 /** Two writers that see each other at once both look again after this; the younger one has then withdrawn. */
@@ -20,8 +22,10 @@ const withdrawalMs = 1500;
 const sessionSchema = z.strictObject({
   version: z.literal(1),
   id: z.string(),
-  role: z.enum(['writer', 'reader']),
+  role: z.enum(['writer', 'reader', 'keeper']),
   resource: z.string().nullable(),
+  /** Of the packs that it puts, as their headers have it: what tells a pack in the making from garbage. */
+  nonce: z.string().regex(/^[0-9a-f]{32}$/),
   started_at: z.iso.datetime(),
   process: processIdentitySchema,
 });
@@ -31,11 +35,14 @@ export interface Session extends AsyncDisposable {
   readonly id: string;
   /** 16 bytes that no other session has; goes into pack headers. */
   readonly nonce: Buffer;
+  /** From now on disposing leaves its object where it is: what it did is unclear, and only a fence settles that. */
+  leave(): void;
 }
 
 export type OpenSessionOptions = {
   readonly repository: Repository;
-  readonly role: 'writer' | 'reader';
+  /** A keeper's session is one that puts packs without making a point. */
+  readonly role: SessionRecord['role'];
   /** What a writer backs up; two writers of one resource exclude each other. */
   readonly resource?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -51,24 +58,34 @@ export async function openSession(options: OpenSessionOptions): Promise<Session>
   const { repository, role, resource, signal } = options;
   const { store, clock } = repository;
   const id = newId('ses', clock);
+  const nonce = randomBytes(nonceBytes);
   const record: SessionRecord = {
     version: 1,
     id,
     role,
     resource: resource ?? null,
+    nonce: nonce.toString('hex'),
     started_at: new Date(clock.nowMs()).toISOString(),
     process: ownProcessIdentity(),
   };
+  let left = false;
   const session = {
     id,
-    nonce: randomBytes(nonceBytes),
-    [Symbol.asyncDispose]: async () => await store.delete(sessionKey(id)).catch(() => undefined),
+    nonce,
+    leave: () => {
+      left = true;
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (!left) await store.delete(sessionKey(id)).catch(() => undefined);
+    },
   };
   try {
     await store.put(sessionKey(id), { buffers: [encodeDocument(record)] }, { ifAbsent: true, signal });
   } catch (error) {
-    if (role === 'reader' && hasCode(error, 'storage_denied'))
-      return { ...session, [Symbol.asyncDispose]: async () => {} };
+    if (role === 'reader' && hasCode(error, 'storage_denied')) {
+      session.leave();
+      return session;
+    }
     // The put may have arrived although its acknowledgement did not.
     await session[Symbol.asyncDispose]();
     throw error;
@@ -96,7 +113,9 @@ export async function openReaderSession(options: {
   const { repository, point, signal } = options;
   const session = await openSession({ repository, role: 'reader', resource: point.manifest.resource, signal });
   try {
-    if (await repository.store.head(point.key, { signal })) return session;
+    // A point in the trash is whole; one that is being purged may lose its packs to a collection that began before.
+    const state = await readPointState(repository, point, signal);
+    if (state && doesCount(state)) return session;
     throw new HoldfastError('point_not_found', `Point ${point.manifest.id} does not exist any more.`);
   } catch (error) {
     await session[Symbol.asyncDispose]();
@@ -111,6 +130,7 @@ export async function listSessions(repository: Repository, signal?: AbortSignal)
     try {
       records.push(decodeDocument(key, await repository.store.get(key, { signal }), sessionSchema));
     } catch (error) {
+      if (hasCode(error, 'repository_damaged')) throw unreadable(key, error);
       // It ended between list and get.
       if (!hasCode(error, 'object_not_found')) throw error;
     }
@@ -118,14 +138,61 @@ export async function listSessions(repository: Repository, signal?: AbortSignal)
   return records;
 }
 
-/** Ends somebody else's session: nothing it commits from now on counts. Idempotent. */
+/**
+ * Ends somebody else's session (rule *fence*). Its point counts if it is listed by now; whatever it commits from now on
+ * is void. Idempotent, and goes on where a fence was interrupted.
+ * @throws storage errors, key_missing, repository_newer when one of the points needs a newer version to be read
+ */
 export async function fenceSession(repository: Repository, sessionId: string, signal?: AbortSignal): Promise<void> {
-  const { store, clock } = repository;
-  const content = { version: 1, session: sessionId, fenced_at: new Date(clock.nowMs()).toISOString() };
-  await store.put(fenceKey(sessionId), { buffers: [encodeDocument(content)] }, { signal });
+  const { store } = repository;
+  await putFence(repository, sessionId, signal);
+  const committed = await listedPointOf(repository, sessionId, signal);
+  await settleVerdict({ repository, sessionId, verdict: { committed: committed ?? null }, signal });
   for await (const { key } of store.list(sessionSpillPrefix(sessionId), { signal }))
     await store.delete(key, { signal });
   await store.delete(sessionKey(sessionId), { signal });
+}
+
+/** Id of the point that the session committed. A manifest that cannot be read could not be restored from either. */
+async function listedPointOf(
+  repository: Repository,
+  sessionId: string,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const session = await readSession(repository, sessionId, signal);
+  if (session && session.role !== 'writer') return undefined;
+  const resource = session?.resource ?? undefined;
+  const { points, damaged } = await listPoints({
+    repository,
+    resource,
+    states: ['available', 'trashed', 'purging', 'void'],
+    signal,
+  });
+  const newer = damaged.find(({ error }) => error.code === 'repository_newer');
+  if (newer) throw newer.error;
+  return points.find(({ manifest }) => manifest.session === sessionId)?.manifest.id;
+}
+
+/** Undefined when it ended, or when its record is damaged: a fence must be able to end that one too. */
+async function readSession(
+  repository: Repository,
+  sessionId: string,
+  signal: AbortSignal | undefined,
+): Promise<SessionRecord | undefined> {
+  const key = sessionKey(sessionId);
+  try {
+    return decodeDocument(key, await repository.store.get(key, { signal }), sessionSchema);
+  } catch (error) {
+    if (!hasCode(error, 'object_not_found', 'repository_damaged')) throw error;
+    return undefined;
+  }
+}
+
+function unreadable(key: string, cause: HoldfastError): HoldfastError {
+  return new HoldfastError('repository_damaged', cause.message, {
+    cause,
+    remedy: `Find out who works in this repository; when nobody does, end this session with holdfast collect --fence ${key.slice(sessionsPrefix.length)}.`,
+  });
 }
 
 async function excludeOthers(options: {
