@@ -3,7 +3,7 @@
  * parent. One mismatch and the bitmap is not believed.
  */
 import { randomInt } from 'node:crypto';
-import type { BlockSource } from '@holdfast/base';
+import { type BlockSource, runLanes } from '@holdfast/base';
 import type { ChunkSet } from '../chunk/chunk-set.ts';
 import { chunkLengthAt, type Geometry } from '../chunk/geometry.ts';
 import { isAllZero } from '../chunk/zero.ts';
@@ -12,6 +12,8 @@ import type { MapReader } from '../map/map-reader.ts';
 
 const sampleShare = 0.001;
 const minimumSample = 16;
+/** Reads in flight: a map page and a chunk each. */
+const sampleLanes = 4;
 
 export type CleanSample = { readonly readBytes: number; readonly mismatch: number | undefined };
 
@@ -32,7 +34,7 @@ export function chooseCleanSample(
   return [...chosen].sort((a, b) => a - b);
 }
 
-/** Reads the sample until something differs; `mismatch` is the first chunk that did. */
+/** Reads the sample until something differs; `mismatch` is a chunk that did. */
 export async function checkCleanSample(options: {
   readonly source: BlockSource;
   readonly geometry: Geometry;
@@ -42,16 +44,25 @@ export async function checkCleanSample(options: {
   readonly signal?: AbortSignal | undefined;
 }): Promise<CleanSample> {
   const { source, geometry, parent, codec, chunks, signal } = options;
-  const buffer = Buffer.allocUnsafeSlow(geometry.chunkBytes);
+  const buffers = Array.from({ length: sampleLanes }, () => Buffer.allocUnsafeSlow(geometry.chunkBytes));
   let readBytes = 0;
-  for (const chunk of chunks) {
-    const into = buffer.subarray(0, chunkLengthAt(geometry, chunk));
-    await source.read({ into, offset: chunk * geometry.chunkBytes, signal });
-    readBytes += into.length;
-    const before = await parent.entry(chunk, signal);
-    const same =
-      before.kind === 'zero' ? isAllZero(into) : 'id' in before && codec.idOf('data', into).equals(before.id);
-    if (!same) return { readBytes, mismatch: chunk };
-  }
-  return { readBytes, mismatch: undefined };
+  let mismatch: number | undefined;
+  await runLanes({
+    jobs: chunks,
+    lanes: sampleLanes,
+    signal,
+    run: async (chunk, lane) => {
+      if (mismatch !== undefined) return;
+      const into = buffers[lane]!.subarray(0, chunkLengthAt(geometry, chunk));
+      const [before] = await Promise.all([
+        parent.entry(chunk, signal),
+        source.read({ into, offset: chunk * geometry.chunkBytes, signal }),
+      ]);
+      readBytes += into.length;
+      const same =
+        before.kind === 'zero' ? isAllZero(into) : 'id' in before && codec.idOf('data', into).equals(before.id);
+      if (!same) mismatch ??= chunk;
+    },
+  });
+  return { readBytes, mismatch };
 }

@@ -3,18 +3,23 @@
  * its compressed copy a lane, whatever the disk's size.
  */
 import { availableParallelism } from 'node:os';
-import { type BlockSource, type Extent, HoldfastError, runLanes } from '@holdfast/base';
-import { ChunkSet } from '../chunk/chunk-set.ts';
+import { type BlockSource, type Extent, runLanes } from '@holdfast/base';
+import { subChunkBytes } from '../chunk/chunk-digest.ts';
+import type { ChunkSet } from '../chunk/chunk-set.ts';
 import { chunkLengthAt, chunksPerPage, type Geometry, geometryOf } from '../chunk/geometry.ts';
 import { isAllZero } from '../chunk/zero.ts';
+import type { ChunkCodec } from '../codec/chunk-codec.ts';
 import type { DiskCounters } from '../manifest/manifest.ts';
 import type { MapReader } from '../map/map-reader.ts';
 import { zeroReference } from '../map/reference-list.ts';
 import type { Repository } from '../repository/repository.ts';
+import { ChangedBlocks } from './changed-blocks.ts';
 import { planChunks } from './chunk-plan.ts';
 import { checkCleanSample, chooseCleanSample } from './clean-sample.ts';
 import { type OpenPage, PageBuilder } from './page-builder.ts';
-import type { UploadSession } from './upload-session.ts';
+import { type PartialChunk, readPartly } from './partial-read.ts';
+import { patchLimit } from './patch-base.ts';
+import type { NewChunk, UploadSession } from './upload-session.ts';
 
 /** Two chunks a core in compression and a few in reading; more only costs memory. */
 export const chunkLanes = Math.min(32, 2 * availableParallelism() + 2);
@@ -62,7 +67,10 @@ export async function backupDisk(options: {
     new_chunks: 0,
     new_bytes: 0,
   };
-  let changed = disk.changed && parent ? await foldChanges(disk.changed, geometry, parent) : undefined;
+  let changed =
+    disk.changed && parent
+      ? await ChangedBlocks.from({ extents: disk.changed, geometry, parent: parent.geometry })
+      : undefined;
   let distrusted: string | undefined;
   if (changed && parent) {
     const sample = await checkCleanSample({
@@ -70,7 +78,7 @@ export async function backupDisk(options: {
       geometry,
       parent,
       codec: repository.codec,
-      chunks: chooseCleanSample(changed),
+      chunks: chooseCleanSample(changed.chunks),
       signal,
     });
     counters.read_bytes += sample.readBytes;
@@ -80,34 +88,18 @@ export async function backupDisk(options: {
     }
   }
 
+  const work = { repository, upload, source, geometry, pages, counters, signal };
   const buffers = Array.from({ length: chunkLanes }, () => Buffer.allocUnsafeSlow(geometry.chunkBytes));
   await runLanes({
     jobs: pageJobs({ disk, geometry, changed, pages, counters, signal, onProgress: options.onProgress }),
     lanes: chunkLanes,
     signal,
     run: async ({ open, chunk }, lane) => {
-      const index = chunk % chunksPerPage;
       const into = buffers[lane]!.subarray(0, chunkLengthAt(geometry, chunk));
-      await source.read({ into, offset: chunk * geometry.chunkBytes, signal });
-      counters.read_bytes += into.length;
-      if (isAllZero(into)) {
-        counters.zero_chunks += 1;
-        pages.setEntry(open, index, zeroReference);
-      } else {
-        const digest = repository.codec.digest(into);
-        const before = open.before[index];
-        if (before && 'id' in before && before.id.equals(digest.id)) {
-          counters.unchanged_chunks += 1;
-          pages.setEntry(open, index, before);
-        } else {
-          const { place, newBytes } = await upload.storeChunk({ digest, plain: into, before });
-          if (newBytes === 0) counters.deduplicated_chunks += 1;
-          else counters.new_chunks += 1;
-          counters.new_bytes += newBytes;
-          pages.setEntry(open, index, { kind: 'stored', id: digest.id, place });
-        }
-      }
-      options.onProgress?.({ doneBytes: into.length, readBytes: into.length });
+      const request = { ...work, open, chunk, into };
+      const readBytes = (changed && (await backupPartly(request, changed))) ?? (await backupWhole(request));
+      counters.read_bytes += readBytes;
+      options.onProgress?.({ doneBytes: into.length, readBytes });
       await pages.writeReadyPages();
     },
   });
@@ -117,44 +109,86 @@ export async function backupDisk(options: {
   return { geometry, pages, counters, distrusted };
 }
 
-/** Chunks to look at: what the extents touch, and whatever the parent cannot speak for because the disk was resized. */
-async function foldChanges(
-  extents: AsyncIterable<Extent> | Iterable<Extent>,
-  geometry: Geometry,
-  parent: MapReader,
-): Promise<ChunkSet> {
-  const changed = new ChunkSet(geometry.chunkCount);
-  for await (const extent of extents) {
-    const { offset, length } = extent;
-    if (
-      !Number.isSafeInteger(offset) ||
-      !Number.isSafeInteger(length) ||
-      offset < 0 ||
-      length < 0 ||
-      offset + length > geometry.sizeBytes
-    ) {
-      throw new HoldfastError(
-        'changed_extents_invalid',
-        `Changed extent ${offset}+${length} is not inside the disk of ${geometry.sizeBytes} bytes.`,
-      );
-    }
-    changed.addTouched(extent, geometry);
+type ChunkWork = {
+  readonly repository: Repository;
+  readonly upload: UploadSession;
+  readonly source: BlockSource;
+  readonly geometry: Geometry;
+  readonly pages: PageBuilder;
+  readonly counters: Counters;
+  readonly open: OpenPage;
+  readonly chunk: number;
+  /** As long as the chunk. */
+  readonly into: Buffer;
+  readonly signal: AbortSignal | undefined;
+};
+
+/** Answers the bytes read. */
+async function backupWhole(work: ChunkWork): Promise<number> {
+  const { repository, source, geometry, pages, counters, open, chunk, into, signal } = work;
+  const index = chunk % chunksPerPage;
+  await source.read({ into, offset: chunk * geometry.chunkBytes, signal });
+  if (isAllZero(into)) {
+    counters.zero_chunks += 1;
+    pages.setEntry(open, index, zeroReference);
+  } else {
+    await store(work, { digest: repository.codec.digest(into), plain: into, before: open.before[index] });
   }
-  for (let chunk = 0; chunk < geometry.chunkCount; chunk += 1) {
-    const known =
-      chunk < parent.geometry.chunkCount && chunkLengthAt(parent.geometry, chunk) === chunkLengthAt(geometry, chunk);
-    if (!known) changed.add(chunk);
+  return into.length;
+}
+
+/** Answers the bytes read; undefined when too much changed or the parent's chunk cannot be built on. */
+async function backupPartly(work: ChunkWork, changed: ChangedBlocks): Promise<number | undefined> {
+  const { repository, upload, source, geometry, pages, counters, open, chunk, into, signal } = work;
+  const index = chunk % chunksPerPage;
+  const before = open.before[index];
+  const limit = patchLimit(Math.ceil(into.length / subChunkBytes));
+  const dirty = changed.subChunksOf(chunk);
+  if (before === undefined || dirty.length > limit) return undefined;
+  const base = await upload.openPatchBase({ before, chunkBytes: into.length, withPatched: true });
+  if (!base) return undefined;
+  const offset = chunk * geometry.chunkBytes;
+  const { codec } = repository;
+  const part = await readPartly({ source, codec, base, offset, length: into.length, dirty, into, signal });
+  if (part.changed.length > limit) return undefined;
+  if (isZeroChunk(part, codec, into.length)) {
+    counters.zero_chunks += 1;
+    pages.setEntry(open, index, zeroReference);
+  } else {
+    const contentOf = (subChunk: number) => part.contents.get(subChunk)!;
+    await store(work, { digest: part.digest, base, changed: part.changed, contentOf });
   }
-  // A page that lost its end must be written anew, though all that is left of it is clean.
-  if (geometry.chunkCount > 0 && geometry.chunkCount < parent.geometry.chunkCount) changed.add(geometry.chunkCount - 1);
-  return changed;
+  return part.readBytes;
+}
+
+/** Zero has an entry of its own, also where only the parts that were not zero yet became so. */
+function isZeroChunk(part: PartialChunk, codec: ChunkCodec, length: number): boolean {
+  for (const content of part.contents.values()) if (!isAllZero(content)) return false;
+  return part.digest.id.equals(codec.idOf('data', Buffer.alloc(length)));
+}
+
+async function store(work: ChunkWork, stored: NewChunk): Promise<void> {
+  const { upload, pages, counters, open, chunk } = work;
+  const { id } = stored.digest;
+  const index = chunk % chunksPerPage;
+  const before = open.before[index];
+  if (before && 'id' in before && before.id.equals(id)) {
+    counters.unchanged_chunks += 1;
+    pages.setEntry(open, index, before);
+    return;
+  }
+  const { place, newBytes } = await upload.storeChunk(stored);
+  if (newBytes === 0) counters.deduplicated_chunks += 1;
+  else counters.new_chunks += 1;
+  counters.new_bytes += newBytes;
+  pages.setEntry(open, index, { kind: 'stored', id, place });
 }
 
 /** Opens pages as the plan reaches them, settles what needs no reading, and yields the rest. */
 async function* pageJobs(options: {
   readonly disk: DiskInput;
   readonly geometry: Geometry;
-  readonly changed: ChunkSet | undefined;
+  readonly changed: ChangedBlocks | undefined;
   readonly pages: PageBuilder;
   readonly counters: Counters;
   readonly onProgress: OnDiskProgress | undefined;
@@ -171,13 +205,13 @@ async function* pageJobs(options: {
       onProgress?.({ doneBytes: count * geometry.chunkBytes, readBytes: 0 });
     }
   };
-  for await (const { chunk, zero } of planChunks({ source: disk.source, geometry, changed, signal })) {
+  for await (const { chunk, zero } of planChunks({ source: disk.source, geometry, changed: changed?.chunks, signal })) {
     const page = Math.floor(chunk / chunksPerPage);
     if (open?.page !== page) {
       keepUntil(page);
       open = await pages.openPage(page, signal);
       nextPage = page + 1;
-      if (changed) keepCleanEntries({ open, geometry, changed, pages, counters, onProgress });
+      if (changed) keepCleanEntries({ open, geometry, changed: changed.chunks, pages, counters, onProgress });
     }
     if (!zero) yield { open, chunk };
     else {

@@ -2,8 +2,8 @@
  * Everything one backup puts: packs, their index entries, the changes of the pack table. All disks of a point share it,
  * so content that two disks have in common goes once.
  */
-import { HoldfastError, hasCode, MiB } from '@holdfast/base';
-import { type ChunkDigest, changedSubChunks, type StoredDigest } from '../chunk/chunk-digest.ts';
+import { HoldfastError, MiB } from '@holdfast/base';
+import { type ChunkDigest, changedSubChunks, subChunkOf } from '../chunk/chunk-digest.ts';
 import { hashBytes } from '../chunk/hash.ts';
 import { encodePatch } from '../chunk/patch.ts';
 import { type CompressionLevel, compressionLevels } from '../codec/compression.ts';
@@ -13,13 +13,13 @@ import type { ChunkLocation } from '../index/chunk-location.ts';
 import { SessionIndex } from '../index/session-index.ts';
 import { PackTableChanges } from '../map/pack-table-changes.ts';
 import type { Reference } from '../map/reference-list.ts';
-import { readChunkDigest } from '../pack/chunk-reader.ts';
 import type { FrameReference } from '../pack/frame-reader.ts';
 import { PackWriter, type PendingLocation } from '../pack/pack-writer.ts';
 import { indexPrefix, type PackKind, packKey, sessionSpillPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { type CollectionState, readCollectionState } from '../session/collection-state.ts';
 import type { Session } from '../session/session.ts';
+import { openPatchBase, type PatchBase, patchLimit } from './patch-base.ts';
 
 /** Data packs in upload beside the one being filled: two keep a fast disk busy while hashing goes on. */
 const dataUploads = 2;
@@ -27,20 +27,28 @@ const metaUploads = 1;
 /** A TiB of map is 44 MiB; buffers of whole data packs for it would only cost memory. */
 const metaPackBytes = 8 * MiB;
 
-/** Up to this share of a chunk's sub-chunks goes as a patch; more is stored whole, so that reading stays quick. */
-const patchedShare = 1 / 4;
-
 /** Where a chunk is: in a pack of before, in one of this session that may still be open, or there as a patch of a base. */
 export type ChunkPlace =
   | { readonly location: ChunkLocation }
   | { readonly pending: PendingLocation; readonly base?: ChunkLocation };
 
-export type NewChunk = {
+export type WholeChunk = {
   readonly digest: ChunkDigest;
   readonly plain: Buffer;
   /** The earlier point's entry at the same place. */
   readonly before: Reference | undefined;
 };
+
+/** A chunk that is a stored one but for a few sub-chunks; no more of them than `patchLimit` says. */
+export type PatchedChunk = {
+  readonly digest: ChunkDigest;
+  readonly base: PatchBase;
+  /** Ascending. */
+  readonly changed: readonly number[];
+  readonly contentOf: (subChunk: number) => Buffer;
+};
+
+export type NewChunk = WholeChunk | PatchedChunk;
 
 export type StoredChunk = {
   readonly place: ChunkPlace;
@@ -123,8 +131,8 @@ export class UploadSession {
   }
 
   /**
-   * Makes sure the chunk is in the repository, as a whole or as a patch of what was in its place before. `plain` may be
-   * reused once the promise has settled.
+   * Makes sure the chunk is in the repository, as a whole or as a patch of what was in its place before. Its buffers may
+   * be reused once the promise has settled.
    * @throws upload errors of any pack so far
    */
   async storeChunk(chunk: NewChunk): Promise<StoredChunk> {
@@ -141,6 +149,20 @@ export class UploadSession {
     } finally {
       this.#underway.delete(name);
     }
+  }
+
+  /** What a patch of the chunk that `before` names can build on. @throws storage errors that are not the base's own */
+  async openPatchBase(request: {
+    readonly before: Reference | undefined;
+    readonly chunkBytes: number;
+    readonly withPatched: boolean;
+  }): Promise<PatchBase | undefined> {
+    const { repository, signal } = this.#options;
+    return await openPatchBase(repository, {
+      ...request,
+      isPresent: (location) => this.#isPresent(location),
+      signal,
+    });
   }
 
   /** Stores map pages, roots and the like; never deduplicated, as they name locations. */
@@ -190,17 +212,22 @@ export class UploadSession {
   }
 
   async #place(chunk: NewChunk): Promise<StoredChunk> {
-    const { digest, plain } = chunk;
+    const { digest } = chunk;
     const known = await this.#index.lookup(digest.id);
     if (known && (await this.#isPresent(known))) return { place: { location: known }, newBytes: 0 };
-    const patch = await this.#makePatch(chunk);
-    if (patch) {
-      const { pending } = await this.#append('patch', patch.content, {});
-      return { place: { base: patch.base, pending }, newBytes: patch.content.length };
-    }
+    const patched = 'changed' in chunk ? chunk : await this.#patchOf(chunk);
+    if (patched) return await this.#placePatch(patched);
+    const { plain } = chunk as WholeChunk;
     const { pending } = await this.#append('data', plain, digest);
     this.#own.add({ id: digest.id, ...pending });
     return { place: { pending }, newBytes: plain.length };
+  }
+
+  async #placePatch({ base, changed, contentOf }: PatchedChunk): Promise<StoredChunk> {
+    if (changed.length === 0) return { place: { location: base.location }, newBytes: 0 };
+    const content = encodePatch(base.digest.id, changed, contentOf);
+    const { pending } = await this.#append('patch', content, {});
+    return { place: { base: base.location, pending }, newBytes: content.length };
   }
 
   async #append(
@@ -214,27 +241,13 @@ export class UploadSession {
   }
 
   /** A patch when the chunk differs little from what was in its place, and that can be compared with. */
-  async #makePatch({ digest, plain, before }: NewChunk): Promise<{ base: ChunkLocation; content: Buffer } | undefined> {
-    const count = digest.subChunkHashes.length / hashBytes;
-    if (count < 1 / patchedShare || (before?.kind !== 'data' && before?.kind !== 'split')) return undefined;
-    const base = before.kind === 'data' ? before.location : before.base;
-    const { repository, signal } = this.#options;
-    let known: StoredDigest;
-    try {
-      // The head of a frame may be there in a pack that was cut short behind it.
-      if (!(await this.#isPresent(base))) return undefined;
-      known = await readChunkDigest(repository, { location: base, chunkBytes: plain.length, signal });
-    } catch (error) {
-      // A base that is damaged or gone is none. Nor is one that cannot be read: a rotten sector must not stop every
-      // backup to come; a storage that is away will say so when the whole chunk is put.
-      if (hasCode(error, 'chunk_corrupt', 'storage_unreachable', 'storage_denied')) return undefined;
-      throw error;
-    }
-    // The last chunk of a resized disk: as many sub-chunks, but another length, which a patch cannot give it.
-    if (known.plainBytes !== plain.length) return undefined;
-    const changed = changedSubChunks(known.subChunkHashes, digest.subChunkHashes);
-    if (!changed || changed.length > count * patchedShare) return undefined;
-    return { base, content: encodePatch(known.id, plain, changed) };
+  async #patchOf({ digest, plain, before }: WholeChunk): Promise<PatchedChunk | undefined> {
+    const limit = patchLimit(digest.subChunkHashes.length / hashBytes);
+    if (limit === 0) return undefined;
+    const base = await this.openPatchBase({ before, chunkBytes: plain.length, withPatched: false });
+    const changed = base && changedSubChunks(base.digest.subChunkHashes, digest.subChunkHashes);
+    if (!changed || changed.length > limit) return undefined;
+    return { digest, base, changed, contentOf: (index) => subChunkOf(plain, index) };
   }
 
   #locationOf({ packOrdinal, slot, offset, storedBytes }: PendingLocation): ChunkLocation | undefined {

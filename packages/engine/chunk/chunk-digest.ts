@@ -26,10 +26,13 @@ export function digestChunk(hashes: ChunkHashes, plain: Buffer): ChunkDigest {
   const count = Math.ceil(plain.length / subChunkBytes);
   const subChunkHashes = Buffer.allocUnsafe(count * hashBytes);
   for (let index = 0; index < count; index += 1) {
-    const start = index * subChunkBytes;
-    hashes.subChunk(plain.subarray(start, start + subChunkBytes)).copy(subChunkHashes, index * hashBytes);
+    hashes.subChunk(subChunkOf(plain, index)).copy(subChunkHashes, index * hashBytes);
   }
   return { id: hashes.list(subChunkHashes), subChunkHashes };
+}
+
+export function subChunkOf(plain: Buffer, index: number): Buffer {
+  return plain.subarray(index * subChunkBytes, (index + 1) * subChunkBytes);
 }
 
 /** Sub-chunks whose hashes differ; undefined when there are not as many. Lengths must be compared besides. */

@@ -12,10 +12,13 @@ export type Patch = {
   readonly subChunks: readonly { readonly index: number; readonly content: Buffer }[];
 };
 
-/** @param plain the new chunk @param changed its sub-chunks that differ, ascending */
-export function encodePatch(baseId: Buffer, plain: Buffer, changed: readonly number[]): Buffer {
-  const contents = changed.map((index) => plain.subarray(index * subChunkBytes, (index + 1) * subChunkBytes));
-  return Buffer.concat([baseId, Buffer.from([changed.length, ...changed]), ...contents]);
+/** @param changed sub-chunks that differ, ascending @param contentOf what the new chunk has there */
+export function encodePatch(
+  baseId: Buffer,
+  changed: readonly number[],
+  contentOf: (subChunk: number) => Buffer,
+): Buffer {
+  return Buffer.concat([baseId, Buffer.from([changed.length, ...changed]), ...changed.map(contentOf)]);
 }
 
 /** @param chunkBytes length of the chunk it applies to. Contents are views. @throws chunk_corrupt */

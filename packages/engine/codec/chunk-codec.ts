@@ -55,6 +55,16 @@ export class ChunkCodec {
     return digestChunk(this.#chunkHashes, plain);
   }
 
+  /** 32 bytes. */
+  subChunkHash(content: Buffer): Buffer {
+    return this.#chunkHashes.subChunk(content);
+  }
+
+  /** The digest of the chunk whose sub-chunks have these hashes. */
+  digestOfHashes(subChunkHashes: Buffer): ChunkDigest {
+    return { id: this.#chunkHashes.list(subChunkHashes), subChunkHashes };
+  }
+
   /** 32 bytes. Kinds that mean different things never share an id; pack tables are checkable without keys. */
   idOf(kind: FrameKind, plain: Buffer): Buffer {
     switch (kind) {

@@ -1,6 +1,6 @@
 /** The content of a chunk, whatever kind its map entry is of. */
 import { HoldfastError, hasCode } from '@holdfast/base';
-import { applyPatch, decodePatch } from '../chunk/patch.ts';
+import { applyPatch, decodePatch, type Patch } from '../chunk/patch.ts';
 import type { StoredDigest } from '../chunk/chunk-digest.ts';
 import { subChunkBytes } from '../chunk/chunk-digest.ts';
 import { frameHeadBytes, decodeFrame } from '../codec/frame.ts';
@@ -38,6 +38,19 @@ export async function readChunkDigest(
     return repository.codec.readDigest(
       await readRange(repository, { packKind: 'data', packId, offset, length, signal }),
     );
+  });
+}
+
+/** The patch at a place, for a chunk of `chunkBytes`. Errors as `readChunk`. */
+export async function readPatch(
+  repository: Repository,
+  request: { readonly location: ChunkLocation; readonly chunkBytes: number; readonly signal?: AbortSignal | undefined },
+): Promise<Patch> {
+  const { location, chunkBytes, signal } = request;
+  return await followForwardings(repository, location, async (place) => {
+    const frame = decodeFrame(await readWhole(repository, place, signal));
+    if (frame.header.kind === 'patch') return decodePatch(await repository.codec.decodeFrame(frame), chunkBytes);
+    throw new HoldfastError('chunk_corrupt', `Pack ${place.packId} has no patch where a map says.`);
   });
 }
 
