@@ -3,12 +3,18 @@
  * Modules are loaded when they are needed: `--version` loads nothing but this file.
  */
 import { readFileSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
+import { enableCompileCache, registerHooks } from 'node:module';
 
 // bin/holdfast names a cache from outside, which covers this file too; this is for whoever starts node directly.
 if (process.env['XDG_CACHE_HOME'] || process.env['HOME']) {
   enableCompileCache(`${process.env['XDG_CACHE_HOME'] || `${process.env['HOME']}/.cache`}/holdfast/compile`);
 }
+
+// zod's index brings its messages in 50 languages: half of the time it takes to load (17 of 35 ms as measured).
+registerHooks({
+  resolve: (specifier, context, next) =>
+    next(specifier === '../locales/index.js' ? '../locales/en.js' : specifier, context),
+});
 
 const [, , ...words] = process.argv;
 

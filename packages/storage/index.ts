@@ -8,14 +8,6 @@ export type {
   StorageCapabilities,
 } from './blob-store.ts';
 export { resolveRange } from './byte-range.ts';
-export {
-  type CheckStorageOptions,
-  checkStorage,
-  type StorageCheckReport,
-  type StorageCheckResult,
-} from './conformance/check-storage.ts';
-export type { ProbedCapability, StorageCheck, StorageCheckContext } from './conformance/storage-check.ts';
-export { storageChecks } from './conformance/storage-checks.ts';
 export { LocalStore, type LocalStoreOptions } from './drivers/local/local-store.ts';
 export { assertKeyPrefix, assertObjectKey, isKeySegment, maxKeyLength } from './object-key.ts';
 export { parseStorageUrl, type StorageLocation } from './storage-url.ts';

@@ -1,21 +1,11 @@
 /** `holdfast backup`: one restore point of one or several disks. */
 import { HoldfastError, isId } from '@holdfast/base';
-import {
-  backup,
-  checkResource,
-  chunkProfiles,
-  compressionLevels,
-  fenceSession,
-  findPoint,
-  type Repository,
-  type RestorePoint,
-} from '@holdfast/engine';
+import type { findPoint, Repository, RestorePoint } from '@holdfast/engine';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
-import { openBackupDisks } from '../wiring/backup-disks.ts';
+import { startOpeningBackupDisks } from '../wiring/backup-disks.ts';
 import { backupFields, backupText } from '../wiring/backup-report.ts';
 import { selectDisks } from '../wiring/disk-selection.ts';
-import { openSelectedRepository } from '../wiring/repository.ts';
 
 export const command = defineCommand(
   {
@@ -55,7 +45,6 @@ export const command = defineCommand(
   },
   async ({ args, options, context }) => {
     const { output, clock, signal } = context;
-    const resource = checkResource(options.resource);
     const selected = selectDisks({
       source: args.source,
       disks: options.disk,
@@ -73,22 +62,29 @@ export const command = defineCommand(
       });
     }
     const startedMs = clock.monotonicMs();
+    // The engine takes longer to load than qemu to start.
+    await using sources = startOpeningBackupDisks({ selected, format: options.format, context });
+    const [engine, { openSelectedRepository }] = await Promise.all([
+      import('@holdfast/engine'),
+      import('../wiring/repository.ts'),
+    ]);
+    const resource = engine.checkResource(options.resource);
     await using opened = await openSelectedRepository(options, context);
     const { repository } = opened;
     const before = opened.usage();
-    if (options.fence !== undefined) await fenceSession(repository, options.fence, signal);
-    const parent = await findParent({ repository, resource, parent: options.parent, signal });
-    await using sources = await openBackupDisks({ selected, format: options.format, context });
+    if (options.fence !== undefined) await engine.fenceSession(repository, options.fence, signal);
+    const parent = await findParent({ find: engine.findPoint, repository, resource, parent: options.parent, signal });
+    const { disks } = await sources.opened;
     using progress = output.progress('backup');
-    const outcome = await backup({
+    const outcome = await engine.backup({
       repository,
       resource,
-      disks: sources.disks,
+      disks,
       parent,
       label: options.label,
       consistency: options.consistency ?? 'crash',
-      chunkBytes: options.profile && chunkProfiles[options.profile],
-      level: options.archive ? compressionLevels.archive : undefined,
+      chunkBytes: options.profile && engine.chunkProfiles[options.profile],
+      level: options.archive ? engine.compressionLevels.archive : undefined,
       signal,
       onProgress: ({ readBytes, putBytes, ...report }) =>
         progress.update(report, { read_bytes: readBytes, put_bytes: putBytes }),
@@ -102,13 +98,14 @@ export const command = defineCommand(
 );
 
 async function findParent(request: {
+  readonly find: typeof findPoint;
   readonly repository: Repository;
   readonly resource: string;
   readonly parent: string | undefined;
   readonly signal: AbortSignal;
 }): Promise<RestorePoint | undefined> {
-  const { repository, resource, parent, signal } = request;
+  const { find, repository, resource, parent, signal } = request;
   if (parent === undefined) return undefined;
   // An id of another resource is found here and refused by the engine, which says so.
-  return await findPoint({ repository, point: parent, signal, ...(parent === 'latest' && { resource }) });
+  return await find({ repository, point: parent, signal, ...(parent === 'latest' && { resource }) });
 }

@@ -10,7 +10,8 @@ import {
   type RestorePoint,
   restoreDisk,
 } from '@holdfast/engine';
-import { type ImageFormat, openBlockTarget, parseBlockLocation } from '@holdfast/hypervisor';
+import { type ImageFormat, parseBlockLocation } from '@holdfast/hypervisor';
+import { openBlockTarget } from '@holdfast/hypervisor/target';
 import { repositoryOptions } from '../command/common-options.ts';
 import type { Context } from '../command/invocation.ts';
 import { defineCommand } from '../command/specification.ts';

@@ -2,7 +2,8 @@
 import { resolve } from 'node:path';
 import { type BlockSource, toProblem } from '@holdfast/base';
 import { findPoint, openPointDisk } from '@holdfast/engine';
-import { formatNbdUri, serveNbd } from '@holdfast/hypervisor';
+import { formatNbdUri } from '@holdfast/hypervisor';
+import { serveNbd } from '@holdfast/hypervisor/server';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { chooseDisk } from '../wiring/choose-disk.ts';

@@ -1,6 +1,6 @@
 /** `holdfast storage check`: does a place keep the promises that a repository needs? */
 import { HoldfastError } from '@holdfast/base';
-import { checkStorage, type StorageCheckResult } from '@holdfast/storage';
+import { checkStorage, type StorageCheckResult } from '@holdfast/storage/conformance';
 import { storageOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { openStorage } from '../wiring/storage.ts';

@@ -10,6 +10,23 @@ export interface OpenedDisks extends AsyncDisposable {
   readonly disks: readonly BackupDisk[];
 }
 
+/**
+ * Begins to open the disks: qemu starts while the caller loads and opens the rest. Disposing waits for them and closes
+ * what was opened, whether anybody asked for it or not.
+ */
+export function startOpeningBackupDisks(
+  options: Parameters<typeof openBackupDisks>[0],
+): AsyncDisposable & { readonly opened: Promise<OpenedDisks> } {
+  const opened = openBackupDisks(options);
+  return {
+    opened,
+    [Symbol.asyncDispose]: async () => {
+      const disks = await opened.catch(() => undefined);
+      await disks?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
 /** @throws source errors, changed_extents_invalid; none of the disks is left open then */
 export async function openBackupDisks(options: {
   readonly selected: readonly SelectedDisk[];

@@ -89,15 +89,18 @@ export async function backupDisk(options: {
   }
 
   const work = { repository, upload, source, geometry, pages, counters, signal };
-  const buffers = Array.from({ length: chunkLanes }, () => Buffer.allocUnsafeSlow(geometry.chunkBytes));
+  // Parts of chunks wait more than they compute, and need little memory.
+  const lanes = changed ? 2 * chunkLanes : chunkLanes;
+  const buffers = Array.from({ length: lanes }, () => Buffer.allocUnsafeSlow(geometry.chunkBytes));
   await runLanes({
     jobs: pageJobs({ disk, geometry, changed, pages, counters, signal, onProgress: options.onProgress }),
-    lanes: chunkLanes,
+    lanes,
     signal,
     run: async ({ open, chunk }, lane) => {
       const into = buffers[lane]!.subarray(0, chunkLengthAt(geometry, chunk));
       const request = { ...work, open, chunk, into };
-      const readBytes = (changed && (await backupPartly(request, changed))) ?? (await backupWhole(request));
+      const dirty = changed?.subChunksOf(chunk);
+      const readBytes = (dirty && (await backupPartly(request, dirty))) ?? (await backupWhole(request, dirty));
       counters.read_bytes += readBytes;
       options.onProgress?.({ doneBytes: into.length, readBytes });
       await pages.writeReadyPages();
@@ -123,8 +126,12 @@ type ChunkWork = {
   readonly signal: AbortSignal | undefined;
 };
 
+function subChunkCount(chunk: Buffer): number {
+  return Math.ceil(chunk.length / subChunkBytes);
+}
+
 /** Answers the bytes read. */
-async function backupWhole(work: ChunkWork): Promise<number> {
+async function backupWhole(work: ChunkWork, dirty: readonly number[] | undefined): Promise<number> {
   const { repository, source, geometry, pages, counters, open, chunk, into, signal } = work;
   const index = chunk % chunksPerPage;
   await source.read({ into, offset: chunk * geometry.chunkBytes, signal });
@@ -132,18 +139,19 @@ async function backupWhole(work: ChunkWork): Promise<number> {
     counters.zero_chunks += 1;
     pages.setEntry(open, index, zeroReference);
   } else {
-    await store(work, { digest: repository.codec.digest(into), plain: into, before: open.before[index] });
+    // What changed from end to end has little in common with what was there before.
+    const before = dirty && dirty.length === subChunkCount(into) ? undefined : open.before[index];
+    await store(work, { digest: repository.codec.digest(into), plain: into, before });
   }
   return into.length;
 }
 
 /** Answers the bytes read; undefined when too much changed or the parent's chunk cannot be built on. */
-async function backupPartly(work: ChunkWork, changed: ChangedBlocks): Promise<number | undefined> {
+async function backupPartly(work: ChunkWork, dirty: readonly number[]): Promise<number | undefined> {
   const { repository, upload, source, geometry, pages, counters, open, chunk, into, signal } = work;
   const index = chunk % chunksPerPage;
   const before = open.before[index];
-  const limit = patchLimit(Math.ceil(into.length / subChunkBytes));
-  const dirty = changed.subChunksOf(chunk);
+  const limit = patchLimit(subChunkCount(into));
   if (before === undefined || dirty.length > limit) return undefined;
   const base = await upload.openPatchBase({ before, chunkBytes: into.length, withPatched: true });
   if (!base) return undefined;
@@ -210,6 +218,7 @@ async function* pageJobs(options: {
     if (open?.page !== page) {
       keepUntil(page);
       open = await pages.openPage(page, signal);
+      if (changed) fetchNextPage({ disk, geometry, changed: changed.chunks, page, signal });
       nextPage = page + 1;
       if (changed) keepCleanEntries({ open, geometry, changed: changed.chunks, pages, counters, onProgress });
     }
@@ -222,6 +231,27 @@ async function* pageJobs(options: {
     }
   }
   keepUntil(geometry.pageCount);
+}
+
+/** Has the parent's page of the next change on its way while this one is worked on. */
+function fetchNextPage(options: {
+  readonly disk: DiskInput;
+  readonly geometry: Geometry;
+  readonly changed: ChunkSet;
+  readonly page: number;
+  readonly signal: AbortSignal | undefined;
+}): void {
+  const { disk, geometry, changed, page, signal } = options;
+  const { parent } = disk;
+  if (!parent) return;
+  const pageCount = Math.min(geometry.pageCount, parent.geometry.pageCount);
+  for (let next = page + 1; next < pageCount; next += 1) {
+    const first = next * chunksPerPage;
+    if (!changed.hasAny(first, Math.min(first + chunksPerPage, geometry.chunkCount))) continue;
+    // Whoever needs the page is told of the failure.
+    parent.page(next, signal).catch(() => undefined);
+    return;
+  }
 }
 
 function keepCleanEntries(options: {

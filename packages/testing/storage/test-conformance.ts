@@ -1,7 +1,8 @@
 /** Declares the storage conformance suite as tests of one store: a title per promise. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type BlobStore, checkStorage, storageChecks } from '@holdfast/storage';
+import type { BlobStore } from '@holdfast/storage';
+import { checkStorage, storageChecks } from '@holdfast/storage/conformance';
 
 /** `open` makes a store of its own for each test; it is disposed after it. */
 export function testConformance(request: { readonly title: string; readonly open: () => Promise<BlobStore> }): void {
