@@ -100,7 +100,7 @@ export async function backupDisk(options: {
       const into = buffers[lane]!.subarray(0, chunkLengthAt(geometry, chunk));
       const request = { ...work, open, chunk, into };
       const dirty = changed?.subChunksOf(chunk);
-      const readBytes = (dirty && (await backupPartly(request, dirty))) ?? (await backupWhole(request, dirty));
+      const readBytes = (dirty && (await backupPartly(request, dirty))) ?? (await backupWhole(request, Boolean(dirty)));
       counters.read_bytes += readBytes;
       options.onProgress?.({ doneBytes: into.length, readBytes });
       await pages.writeReadyPages();
@@ -130,18 +130,20 @@ function subChunkCount(chunk: Buffer): number {
   return Math.ceil(chunk.length / subChunkBytes);
 }
 
-/** Answers the bytes read. */
-async function backupWhole(work: ChunkWork, dirty: readonly number[] | undefined): Promise<number> {
-  const { repository, source, geometry, pages, counters, open, chunk, into, signal } = work;
+/** Answers the bytes read. @param isLikelyNew what a patch would build on is looked at while the chunk is read */
+async function backupWhole(work: ChunkWork, isLikelyNew: boolean): Promise<number> {
+  const { repository, upload, source, geometry, pages, counters, open, chunk, into, signal } = work;
   const index = chunk % chunksPerPage;
-  await source.read({ into, offset: chunk * geometry.chunkBytes, signal });
+  const before = open.before[index];
+  const reading = source.read({ into, offset: chunk * geometry.chunkBytes, signal });
+  const base = isLikelyNew ? upload.openPatchBase({ before, chunkBytes: into.length, withPatched: false }) : undefined;
+  base?.catch(() => undefined);
+  await reading;
   if (isAllZero(into)) {
     counters.zero_chunks += 1;
     pages.setEntry(open, index, zeroReference);
   } else {
-    // What changed from end to end has little in common with what was there before.
-    const before = dirty && dirty.length === subChunkCount(into) ? undefined : open.before[index];
-    await store(work, { digest: repository.codec.digest(into), plain: into, before });
+    await store(work, { digest: repository.codec.digest(into), plain: into, before, base });
   }
   return into.length;
 }
@@ -154,11 +156,10 @@ async function backupPartly(work: ChunkWork, dirty: readonly number[]): Promise<
   const limit = patchLimit(subChunkCount(into));
   if (before === undefined || dirty.length > limit) return undefined;
   const base = await upload.openPatchBase({ before, chunkBytes: into.length, withPatched: true });
-  if (!base) return undefined;
+  if (!base || new Set([...base.patched.keys(), ...dirty]).size > limit) return undefined;
   const offset = chunk * geometry.chunkBytes;
   const { codec } = repository;
   const part = await readPartly({ source, codec, base, offset, length: into.length, dirty, into, signal });
-  if (part.changed.length > limit) return undefined;
   if (isZeroChunk(part, codec, into.length)) {
     counters.zero_chunks += 1;
     pages.setEntry(open, index, zeroReference);

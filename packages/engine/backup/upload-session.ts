@@ -37,6 +37,8 @@ export type WholeChunk = {
   readonly plain: Buffer;
   /** The earlier point's entry at the same place. */
   readonly before: Reference | undefined;
+  /** What `openPatchBase` answers for `before`, where it was asked already. */
+  readonly base?: Promise<PatchBase | undefined> | undefined;
 };
 
 /** A chunk that is a stored one but for a few sub-chunks; no more of them than `patchLimit` says. */
@@ -241,10 +243,10 @@ export class UploadSession {
   }
 
   /** A patch when the chunk differs little from what was in its place, and that can be compared with. */
-  async #patchOf({ digest, plain, before }: WholeChunk): Promise<PatchedChunk | undefined> {
+  async #patchOf({ digest, plain, before, base: opening }: WholeChunk): Promise<PatchedChunk | undefined> {
     const limit = patchLimit(digest.subChunkHashes.length / hashBytes);
     if (limit === 0) return undefined;
-    const base = await this.openPatchBase({ before, chunkBytes: plain.length, withPatched: false });
+    const base = await (opening ?? this.openPatchBase({ before, chunkBytes: plain.length, withPatched: false }));
     const changed = base && changedSubChunks(base.digest.subChunkHashes, digest.subChunkHashes);
     if (!changed || changed.length > limit) return undefined;
     return { digest, base, changed, contentOf: (index) => subChunkOf(plain, index) };
