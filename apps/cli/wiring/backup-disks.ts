@@ -18,6 +18,8 @@ export function startOpeningBackupDisks(
   options: Parameters<typeof openBackupDisks>[0],
 ): AsyncDisposable & { readonly opened: Promise<OpenedDisks> } {
   const opened = openBackupDisks(options);
+  // It may fail before anybody waits for it; whoever does is told.
+  opened.catch(() => undefined);
   return {
     opened,
     [Symbol.asyncDispose]: async () => {
