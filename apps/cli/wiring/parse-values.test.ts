@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { hasCode, MiB } from '@holdfast/base';
 import { fakeClock } from '@holdfast/testing';
 import { parseChunkSize } from './chunk-size.ts';
-import { parseBytes, parseTime, splitDiskValue } from './parse-values.ts';
+import { parseBytes, parseDuration, parseTime, splitDiskValue } from './parse-values.ts';
 
 const isUsage = (error: unknown): boolean => hasCode(error, 'usage');
 
@@ -56,5 +56,21 @@ test('times are of this machine unless they say a zone, and never to come', () =
   );
   for (const text of ['', 'yesterday', '2020', '2020-13-01', '2020-01-02T25:00', '9999-01-01', '1', '2020-01-02Z']) {
     assert.throws(() => parseTime('--x', text, clock), isUsage, text);
+  }
+});
+
+test('durations have a unit', () => {
+  for (const [text, durationMs] of [
+    ['1s', 1000],
+    ['45m', 45 * 60_000],
+    ['12h', 12 * 3_600_000],
+    ['30d', 30 * 86_400_000],
+    ['2w', 14 * 86_400_000],
+    ['1.5 H', 5_400_000],
+  ] as const) {
+    assert.equal(parseDuration('--x', text), durationMs, text);
+  }
+  for (const text of ['', '0s', '-1h', '5', 'h', '1y', '1h30m', '99999999999w', '0.0001s']) {
+    assert.throws(() => parseDuration('--x', text), isUsage, text);
   }
 });

@@ -13,6 +13,24 @@ export function parseBytes(option: string, text: string): number {
   });
 }
 
+const durationUnitsMs: Readonly<Record<string, number>> = {
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+
+/** "90s", "45m", "12h", "30d", "2w", "1.5h" in milliseconds; above zero. @throws usage */
+export function parseDuration(option: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([smhdw])$/i.exec(text);
+  const durationMs = match ? Math.round(Number(match[1]) * durationUnitsMs[match[2]!.toLowerCase()]!) : Number.NaN;
+  if (Number.isSafeInteger(durationMs) && durationMs > 0) return durationMs;
+  throw new HoldfastError('usage', `${option} does not take "${text}".`, {
+    remedy: 'Give a number with s, m, h, d or w for its unit, such as 45m, 12h or 30d.',
+  });
+}
+
 /** "vda=images/a.raw" -> vda and the rest; undefined when no disk is named. */
 export function splitDiskValue(text: string): { readonly disk: string; readonly value: string } | undefined {
   const match = /^([a-z][a-z0-9]{0,31})=(.+)$/s.exec(text);

@@ -84,6 +84,31 @@ export function packIdOf(key: string): string {
   return key.slice(key.lastIndexOf('/') + 1);
 }
 
+export function quarantinePrefix(domain: string): string {
+  return `d/${domain}/bad/`;
+}
+
+export function quarantineKey(record: {
+  readonly domain: string;
+  readonly packId: string;
+  readonly random: string;
+}): string {
+  return `${quarantinePrefix(record.domain)}${record.packId}.${record.random}`;
+}
+
+/** Pack id out of a quarantine's key, or undefined for a key that is none. */
+export function parseQuarantineKey(domain: string, key: string): string | undefined {
+  return /^([0-9a-f]{64})\.[0-9a-f]+$/.exec(key.slice(quarantinePrefix(domain).length))?.[1];
+}
+
+export function scrubPrefix(domain: string): string {
+  return `d/${domain}/scrub/`;
+}
+
+export function scrubKey(record: { readonly domain: string; readonly atMs: number; readonly random: string }): string {
+  return `${scrubPrefix(record.domain)}${pointTimestamp(record.atMs)}-${record.random}`;
+}
+
 export function indexPrefix(domain: string): string {
   return `d/${domain}/idx/`;
 }

@@ -1,13 +1,15 @@
 /**
- * Walks every map of a point and proves that each entry leads to the content it names: the slot it points at is listed in
- * the pack's directory under the same id, and was not found bad.
+ * Walks every map of a point and proves that each entry leads to the content it names: the slot it points at, or one that
+ * it was forwarded to, is listed in the pack's directory under the same id, and was not found bad.
  */
 import { HoldfastError } from '@holdfast/base';
+import type { ChunkLocation } from '../index/chunk-location.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import { MapReader } from '../map/map-reader.ts';
 import type { DataReference, Reference, SplitReference } from '../map/reference-list.ts';
 import { readChunk } from '../pack/chunk-reader.ts';
 import { readFrame } from '../pack/frame-reader.ts';
+import { type SlotPlace, sharedForwardings } from '../pack/forwardings.ts';
 import { readPackDirectory } from '../pack/pack-directory.ts';
 import type { PackSlot } from '../pack/pack-format.ts';
 import { packKey } from '../repository/layout.ts';
@@ -18,18 +20,24 @@ const cachedDirectories = 512;
 /** A point with more than this many problems is lost anyway; the rest is counted. */
 const namedProblems = 20;
 
-export type BadSlots = ReadonlyMap<string, ReadonlySet<number>>;
+export type MapCheckerOptions = {
+  readonly repository: Repository;
+  /** Found unreadable. */
+  readonly isBad: (place: SlotPlace) => boolean;
+  /** `prove`: every patch is read and put on its base. `trust`: it is enough that both are listed, and not bad. */
+  readonly patches: 'prove' | 'trust';
+};
 
 export class MapChecker {
   readonly #repository: Repository;
-  readonly #badSlots: BadSlots;
+  readonly #options: MapCheckerOptions;
   /** Points share most of their patched chunks. */
   readonly #provedPatches = new Set<string>();
   readonly #directories = new Map<string, Promise<readonly PackSlot[] | HoldfastError>>();
 
-  constructor(repository: Repository, badSlots: BadSlots) {
-    this.#repository = repository;
-    this.#badSlots = badSlots;
+  constructor(options: MapCheckerOptions) {
+    this.#repository = options.repository;
+    this.#options = options;
   }
 
   /** Sentences; none when every chunk of the point can be had back. @throws storage errors */
@@ -71,23 +79,73 @@ export class MapChecker {
       case 'data':
         return await this.#problemOfWhole(entry);
       case 'split':
-        return await this.#problemOfPatched(entry, signal);
+        return this.#options.patches === 'prove'
+          ? await this.#problemOfPatched(entry, signal)
+          : await this.#problemOfListedPatch(entry);
       default:
         return entry satisfies never;
     }
   }
 
   async #problemOfWhole({ id, location }: DataReference): Promise<string | undefined> {
-    const { packId, slot, offset, storedBytes } = location;
+    return await this.#problemAlong(location, async (place) => {
+      const frame = await this.#frameAt(place);
+      if (typeof frame === 'string') return frame;
+      if (frame?.kind === 'data' && frame.id.equals(id)) return this.#damageAt(place);
+      return `Chunk ${id.toString('hex')} is not in pack ${place.packId} where its map says.`;
+    });
+  }
+
+  /** Undefined when the frame is right at its place, or somewhere that it was forwarded to; else what is wrong here. */
+  async #problemAlong(
+    place: ChunkLocation,
+    problemAt: (place: ChunkLocation) => Promise<string | undefined>,
+  ): Promise<string | undefined> {
+    const problem = await problemAt(place);
+    if (problem === undefined) return undefined;
+    for await (const next of sharedForwardings(this.#repository).chain(place)) {
+      if ((await problemAt(next)) === undefined) return undefined;
+    }
+    return problem;
+  }
+
+  /** What the directory says of a place, undefined when it says something else; a sentence when there is none. */
+  async #frameAt({ packId, slot, offset, storedBytes }: ChunkLocation): Promise<PackSlot | string | undefined> {
     const directory = await this.#directory(packId);
     if (directory instanceof HoldfastError) return directory.message;
     const found = directory[slot];
-    const right =
-      found?.kind === 'data' && found.id.equals(id) && found.offset === offset && found.storedBytes === storedBytes;
-    if (!right) return `Chunk ${id.toString('hex')} is not in pack ${packId} where its map says.`;
-    return this.#badSlots.get(packId)?.has(slot)
-      ? `Chunk ${id.toString('hex')} in pack ${packId} is damaged.`
-      : undefined;
+    return found?.offset === offset && found.storedBytes === storedBytes ? found : undefined;
+  }
+
+  #damageAt(place: SlotPlace): string | undefined {
+    return this.#options.isBad(place) ? `A chunk in pack ${place.packId} (slot ${place.slot}) is damaged.` : undefined;
+  }
+
+  /** By directories alone. The patch's place may have been forwarded to the whole chunk. */
+  async #problemOfListedPatch({ id, base, patch }: SplitReference): Promise<string | undefined> {
+    let whole = false;
+    const problem = await this.#problemAlong(patch, async (place) => {
+      const frame = await this.#frameAt(place);
+      if (typeof frame === 'string') return frame;
+      whole = frame?.kind === 'data' && frame.id.equals(id);
+      if (whole || frame?.kind === 'patch') return this.#damageAt(place);
+      return `A patch of chunk ${id.toString('hex')} is not in pack ${place.packId} where its map says.`;
+    });
+    if (problem !== undefined || whole) return problem;
+    const ofBase = await this.#problemAlong(base, async (place) => {
+      const frame = await this.#frameAt(place);
+      if (typeof frame === 'string') return frame;
+      return frame?.kind === 'data'
+        ? this.#damageAt(place)
+        : `The base of chunk ${id.toString('hex')} is not in its place.`;
+    });
+    if (ofBase === undefined) return undefined;
+    for await (const place of sharedForwardings(this.#repository).chain(patch)) {
+      const frame = await this.#frameAt(place);
+      const isWhole = typeof frame === 'object' && frame.kind === 'data' && frame.id.equals(id);
+      if (isWhole && this.#damageAt(place) === undefined) return undefined;
+    }
+    return ofBase;
   }
 
   /** No directory tells that a patch fits its base: it is put together once. */
@@ -111,8 +169,10 @@ export class MapChecker {
       const { store, domain } = this.#repository;
       const key = packKey({ domain, kind: 'data', packId });
       directory = readPackDirectory({ store, key, packId }).catch((error: unknown) => {
-        if (error instanceof HoldfastError && isDamage(error)) return error;
-        throw error;
+        if (!(error instanceof HoldfastError) || !isDamage(error)) throw error;
+        return error.code === 'object_not_found'
+          ? new HoldfastError('chunk_corrupt', `Pack ${packId} is missing.`, { cause: error })
+          : error;
       });
       this.#directories.set(packId, directory);
       if (this.#directories.size > cachedDirectories) this.#directories.delete(this.#directories.keys().next().value!);

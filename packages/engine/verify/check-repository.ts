@@ -1,10 +1,13 @@
 /** What lies in a repository, without reading content: points, packs in use and not, open sessions. */
+import { HoldfastError } from '@holdfast/base';
 import { listPoints } from '../manifest/points.ts';
+import { Forwardings, type SlotPlace } from '../pack/forwardings.ts';
 import { indexPrefix, packsPrefix } from '../repository/layout.ts';
 import type { Repository, RepositoryConfiguration } from '../repository/repository.ts';
 import { livenessOf } from '../session/process-identity.ts';
 import { listSessions, type SessionRecord } from '../session/session.ts';
-import { packsOfPoint } from './point-packs.ts';
+import { collectNeeds, isSomewhere } from './needs.ts';
+import { slotsOfPoint } from './point-packs.ts';
 
 type Sum = { readonly count: number; readonly bytes: number };
 
@@ -15,7 +18,7 @@ export type RepositoryCheck = {
   readonly resources: number;
   /** Manifests that cannot be read. */
   readonly damagedManifests: readonly string[];
-  /** Packs that some point's table names but that are not there. */
+  /** Packs that some point's table names but that are not there, with something in them that is nowhere else. */
   readonly missingPacks: readonly string[];
   readonly dataPacks: Sum;
   readonly metaPacks: Sum;
@@ -25,17 +28,17 @@ export type RepositoryCheck = {
   readonly sessions: readonly (SessionRecord & { readonly liveness: ReturnType<typeof livenessOf> })[];
 };
 
-/** @throws storage errors, chunk_corrupt when a pack table cannot be read */
+/** @throws storage errors, repository_damaged when a pack table cannot be read */
 export async function checkRepository(options: {
   readonly repository: Repository;
   readonly signal?: AbortSignal | undefined;
 }): Promise<RepositoryCheck> {
   const { repository, signal } = options;
   const { points, damaged } = await listPoints({ repository, signal });
-  const needed = new Set<string>();
-  for (const { manifest } of points) {
-    for await (const { packId } of packsOfPoint(repository, manifest, signal)) needed.add(packId);
-  }
+  const forwardings = new Forwardings(repository);
+  const { needs, moved } = await collectNeeds({ repository, points, forwardings, signal });
+  const needed = new Set([...needs.flatMap(({ packs }) => [...packs]), ...moved]);
+  for (const { problem } of needs) if (problem !== undefined) throw new HoldfastError('repository_damaged', problem);
   const present = new Map<string, number>();
   const sumOf = async (prefix: string, onPack?: (packId: string, bytes: number) => void): Promise<Sum> => {
     let count = 0;
@@ -51,6 +54,17 @@ export async function checkRepository(options: {
   const dataPacks = await sumOf(packsPrefix(repository.domain, 'data'), note);
   const metaPacks = await sumOf(packsPrefix(repository.domain, 'meta'), note);
   const indexRuns = await sumOf(indexPrefix(repository.domain));
+  const isHere = ({ packId }: SlotPlace) => present.has(packId);
+  const missing = new Set<string>();
+  for (const { point, packs } of needs) {
+    if ([...packs].every((packId) => present.has(packId))) continue;
+    for await (const { packId, slots } of slotsOfPoint(repository, point.manifest, signal)) {
+      if (present.has(packId) || missing.has(packId)) continue;
+      for (const slot of slots) {
+        if (!(await isSomewhere(forwardings, { place: { packId, slot }, isHere }))) missing.add(packId);
+      }
+    }
+  }
   const unreferenced = [...present].filter(([packId]) => !needed.has(packId));
   const sessions = await listSessions(repository, signal);
   return {
@@ -59,7 +73,7 @@ export async function checkRepository(options: {
     points: points.length,
     resources: new Set(points.map(({ manifest }) => manifest.resource)).size,
     damagedManifests: damaged.map(({ key }) => key),
-    missingPacks: [...needed].filter((packId) => !present.has(packId)),
+    missingPacks: [...missing],
     dataPacks,
     metaPacks,
     indexRuns,

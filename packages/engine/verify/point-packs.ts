@@ -5,19 +5,22 @@ import { readFrame } from '../pack/frame-reader.ts';
 import type { PackKind } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 
-export type NeededPack = { readonly packId: string; readonly kind: PackKind };
+/** Slots of one pack that a point uses. */
+export type NeededSlots = { readonly packId: string; readonly kind: PackKind; readonly slots: readonly number[] };
 
 /** Packs may be named more than once. @throws chunk_corrupt, repository_damaged when the table cannot be read */
-export async function* packsOfPoint(
+export async function* slotsOfPoint(
   repository: Repository,
   manifest: Manifest,
   signal?: AbortSignal,
-): AsyncGenerator<NeededPack> {
-  for await (const { packId, use } of tableOfPoint(repository, manifest, signal)) yield { packId, kind: use.kind };
+): AsyncGenerator<NeededSlots> {
+  for await (const { packId, use } of tableOfPoint(repository, manifest, signal)) {
+    yield { packId, kind: use.kind, slots: use.uses.flatMap((uses, slot) => (uses > 0 ? [slot] : [])) };
+  }
   const guest = manifest.guest_configuration ? [manifest.guest_configuration] : [];
-  for (const { location } of [...manifest.roots, ...guest]) yield { packId: location.packId, kind: 'meta' };
-  for (const page of manifest.table.pages) {
-    if (page.kind === 'data') yield { packId: page.location.packId, kind: 'meta' };
+  const pages = manifest.table.pages.filter((page) => page.kind === 'data');
+  for (const { location } of [...manifest.roots, ...guest, ...pages]) {
+    yield { packId: location.packId, kind: 'meta', slots: [location.slot] };
   }
 }
 

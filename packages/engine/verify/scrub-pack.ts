@@ -12,6 +12,7 @@ import {
   packHeaderBytes,
   packTrailerBytes,
 } from '../pack/pack-format.ts';
+import type { BadSlots } from '../pack/quarantine.ts';
 import { type PackKind, packKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 
@@ -19,8 +20,8 @@ export type PackVerdict = {
   readonly packBytes: number;
   /** What is wrong with the pack as a whole; its slots are judged one by one all the same where that is possible. */
   readonly problem: string | undefined;
-  /** Slots whose content cannot be had back. */
-  readonly badSlots: readonly number[];
+  /** Slots whose content cannot be had back; all when the directory, which tells them apart, is lost. */
+  readonly badSlots: BadSlots;
 };
 
 /** @throws storage errors, object_not_found, key_missing; damage is an answer, not an error */
@@ -38,12 +39,12 @@ export async function scrubPack(
     slots = decodePackDirectory(bytes.subarray(trailer.directoryOffset, tailAt), trailer, packId);
   } catch (error) {
     if (!hasCode(error, 'chunk_corrupt')) throw error;
-    return { packBytes: bytes.length, problem: error.message, badSlots: [] };
+    return { packBytes: bytes.length, problem: error.message, badSlots: 'all' };
   }
-  const badSlots: number[] = [];
+  const badSlots = new Set<number>();
   for (const [index, slot] of slots.entries()) {
     signal?.throwIfAborted();
-    if (!(await holdsContent(repository, bytes, slot))) badSlots.push(index);
+    if (!(await holdsContent(repository, bytes, slot))) badSlots.add(index);
   }
   const problem = whole ? undefined : `Pack ${packId} does not have the bytes of its name.`;
   return { packBytes: bytes.length, problem, badSlots };

@@ -1,27 +1,30 @@
 /**
  * Proof that points can be restored. `presence`: every pack that a point's table names is listed on the storage with the
  * length to be a pack - cheap, for every day. `scrub`: every pack is read and unpacked, and every map entry followed.
+ * What was moved counts where it is now. What is found lost goes into quarantine, and what is found good comes out.
  */
-import { availableParallelism } from 'node:os';
-import { HoldfastError, hasCode, runLanes } from '@holdfast/base';
+import { HoldfastError, hasCode } from '@holdfast/base';
 import { type DamagedPoint, listPoints } from '../manifest/points.ts';
+import { Forwardings, type SlotPlace } from '../pack/forwardings.ts';
 import { packHeaderBytes, packTrailerBytes } from '../pack/pack-format.ts';
-import { type PackKind, packsPrefix } from '../repository/layout.ts';
+import { Quarantine, putQuarantine } from '../pack/quarantine.ts';
+import { packsPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { openSession } from '../session/session.ts';
 import { MapChecker } from './check-maps.ts';
-import { packsOfPoint } from './point-packs.ts';
-import { scrubPack } from './scrub-pack.ts';
-
-/** Each lane holds one pack (32 or 64 MiB); decompression inside a pack uses the pool. */
-const scrubLanes = Math.min(4, availableParallelism() + 1);
+import { collectNeeds, isSomewhere, type PointNeed } from './needs.ts';
+import { type NeededSlots, slotsOfPoint } from './point-packs.ts';
+import { type ListedPack, type ScrubOutcome, scrub } from './scrub.ts';
 
 export type VerifyProgress = { readonly doneBytes: number; readonly totalBytes: number };
 
 export type PointVerdict = {
   readonly pointId: string;
   readonly resource: string;
+  /** No problem was found. */
   readonly ok: boolean;
+  /** Whether all of it was looked at; false when time was up before. */
+  readonly checked: boolean;
   /** Sentences that say what is lost. */
   readonly problems: readonly string[];
 };
@@ -30,7 +33,18 @@ export type VerifyReport = {
   readonly scope: 'presence' | 'scrub';
   /** In the order of time; damaged manifests last. */
   readonly points: readonly PointVerdict[];
-  readonly packs: { readonly checked: number; readonly missing: number; readonly damaged: number };
+  readonly packs: {
+    readonly checked: number;
+    /** Not there, with something in them that is nowhere else. */
+    readonly missing: number;
+    readonly damaged: number;
+    /** Found good within the age asked for, so not read again. */
+    readonly young: number;
+    /** Not read, because time was up. */
+    readonly left: number;
+  };
+  /** False when quarantine and records of this run could not be written. */
+  readonly recorded: boolean;
   /** Bytes of packs read. */
   readonly checkedBytes: number;
 };
@@ -40,58 +54,75 @@ export type VerifyOptions = {
   readonly scope: VerifyReport['scope'];
   /** Only the points of this resource and the packs they need. */
   readonly resource?: string | undefined;
+  /** Scrub: only packs whose last good whole read is older. */
+  readonly maxAgeMs?: number | undefined;
+  /** Scrub: no pack and no map is begun after so long. */
+  readonly maxDurationMs?: number | undefined;
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-};
-
-type ListedPack = { readonly kind: PackKind; readonly sizeBytes: number };
-type Damage = {
-  readonly problems: ReadonlyMap<string, string>;
-  readonly badSlots: ReadonlyMap<string, ReadonlySet<number>>;
 };
 
 /** Damage is an answer, not an error. @throws storage errors, key_missing */
 export async function verifyRepository(options: VerifyOptions): Promise<VerifyReport> {
   const { repository, scope, resource, signal } = options;
+  const { clock } = repository;
+  const deadlineMs = options.maxDurationMs === undefined ? Infinity : clock.monotonicMs() + options.maxDurationMs;
   await using _session = await openSession({ repository, role: 'reader', signal });
+  const quarantine = await Quarantine.read(repository, signal);
   const { points, damaged } = await listPoints({ repository, resource, signal });
   const listed = await listPacks(repository, signal);
-  const needs = new Map<string, { readonly packs: Set<string>; readonly problems: string[] }>();
-  const needed = new Set<string>();
-  for (const { manifest } of points) {
-    const need = { packs: new Set<string>(), problems: [] as string[] };
-    needs.set(manifest.id, need);
-    try {
-      for await (const { packId } of packsOfPoint(repository, manifest, signal)) {
-        need.packs.add(packId);
-        needed.add(packId);
-      }
-    } catch (error) {
-      if (!hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
-      need.problems.push(`pack table: ${error.message}`);
-    }
-  }
-  const damage =
-    scope === 'scrub' ? await scrub(options, needed, listed) : { problems: new Map(), badSlots: new Map() };
-  const maps = new MapChecker(repository, damage.badSlots);
+  const forwardings = new Forwardings(repository);
+  const { needs, moved } = await collectNeeds({ repository, points, forwardings, signal });
+  const needed = new Set([...needs.flatMap(({ packs }) => [...packs]), ...moved]);
+  const isThere = (packId: string) => listed.has(packId);
+  const candidates = [...needed].flatMap((packId) => {
+    const pack = listed.get(packId);
+    // What was missing and is there again is looked at in any case: that may have been all.
+    return pack && (scope === 'scrub' || quarantine.wasMissing(packId)) ? [pack] : [];
+  });
+  const scrubbed = await scrub({
+    repository,
+    packs: candidates,
+    quarantine,
+    isListed: isThere,
+    maxAgeMs: options.maxAgeMs,
+    deadlineMs,
+    onProgress: options.onProgress,
+    signal,
+  });
+  for (const packId of scrubbed.vanished) listed.delete(packId);
+  const judge = new Judge({ repository, forwardings, listed, quarantine, scrubbed });
+  const maps = new MapChecker({
+    repository,
+    isBad: (place) => judge.isBad(place),
+    patches: scope === 'scrub' ? 'prove' : 'trust',
+  });
   const verdicts: PointVerdict[] = [];
-  for (const point of points) {
-    const { id } = point.manifest;
-    const problems = needs.get(id)!.problems;
-    for (const packId of needs.get(id)!.packs) {
-      const pack = listed.get(packId);
-      if (!pack) problems.push(`Pack ${packId} is missing.`);
-      else if (pack.sizeBytes < packHeaderBytes + packTrailerBytes) problems.push(`Pack ${packId} is cut short.`);
-    }
-    if (scope === 'scrub') problems.push(...(await maps.problemsOf(point, signal)));
-    verdicts.push({ pointId: id, resource: point.manifest.resource, ok: problems.length === 0, problems });
+  for (const need of needs) {
+    const { point, problem } = need;
+    const isLate = clock.monotonicMs() >= deadlineMs;
+    const suspicions = problem === undefined ? await judge.suspicionsOf(need, signal) : [problem];
+    // A table counts what a healed chunk does not need any more: only the maps know.
+    const look = problem === undefined && (suspicions.length > 0 || (scope === 'scrub' && !isLate));
+    const found = look ? await maps.problemsOf(point, signal) : [];
+    const problems = problem !== undefined ? suspicions : found.length > 0 ? [...suspicions, ...found] : [];
+    const { id: pointId, resource: of } = point.manifest;
+    const checked = scope === 'presence' || (look && scrubbed.leftPacks === 0) || problem !== undefined;
+    verdicts.push({ pointId, resource: of, ok: problems.length === 0, checked, problems });
   }
-  const present = [...needed].filter((packId) => listed.has(packId));
+  const isRecorded = await judge.putMissing(scrubbed.isRecorded, signal);
   return {
     scope,
     points: [...verdicts, ...damaged.map(damagedVerdict)],
-    packs: { checked: present.length, missing: needed.size - present.length, damaged: damage.problems.size },
-    checkedBytes: scope === 'scrub' ? present.reduce((sum, packId) => sum + listed.get(packId)!.sizeBytes, 0) : 0,
+    packs: {
+      checked: scope === 'scrub' ? scrubbed.checkedPacks : [...needed].filter(isThere).length,
+      missing: judge.missing.size,
+      damaged: scrubbed.problems.size,
+      young: scrubbed.youngPacks,
+      left: scrubbed.leftPacks,
+    },
+    recorded: isRecorded,
+    checkedBytes: scrubbed.checkedBytes,
   };
 }
 
@@ -106,47 +137,93 @@ export function assertClean(report: VerifyReport): void {
   );
 }
 
+type Evidence = {
+  readonly repository: Repository;
+  readonly forwardings: Forwardings;
+  readonly listed: ReadonlyMap<string, ListedPack>;
+  readonly quarantine: Quarantine;
+  readonly scrubbed: ScrubOutcome;
+};
+
+/** Whether frames can be had, by what is listed, in quarantine, and was read in this run. */
+class Judge {
+  /** Packs that are not there, or too short to be one, with slots that are nowhere else. */
+  readonly missing = new Map<string, NeededSlots['kind']>();
+  readonly #evidence: Evidence;
+
+  constructor(evidence: Evidence) {
+    this.#evidence = evidence;
+  }
+
+  /** Found unreadable now, or before and not looked at since. */
+  isBad(place: SlotPlace): boolean {
+    const { scrubbed, quarantine } = this.#evidence;
+    const found = scrubbed.badSlots.get(place.packId);
+    if (found) return found === 'all' || found.has(place.slot);
+    return !scrubbed.goodPacks.has(place.packId) && quarantine.has(place);
+  }
+
+  /** Sentences about packs with slots of the point that cannot be had anywhere, going by its table alone. */
+  async suspicionsOf({ point, packs }: PointNeed, signal: AbortSignal | undefined): Promise<string[]> {
+    const { repository, quarantine, scrubbed } = this.#evidence;
+    const isDoubtful = (packId: string) =>
+      !this.#isWhole(packId) || scrubbed.badSlots.has(packId) || quarantine.hasPack(packId);
+    if (![...packs].some(isDoubtful)) return [];
+    const suspicions = new Map<string, string>();
+    for await (const { packId, kind, slots } of slotsOfPoint(repository, point.manifest, signal)) {
+      if (!isDoubtful(packId)) continue;
+      for (const slot of slots) {
+        if (await this.#isSomewhere({ packId, slot })) continue;
+        suspicions.set(packId, this.#sentence(packId));
+        if (!this.#isWhole(packId)) this.missing.set(packId, kind);
+        break;
+      }
+    }
+    return [...suspicions.values()];
+  }
+
+  /** Puts what is missing into quarantine, unless it is there. Answers whether that could be done. */
+  async putMissing(isAllowed: boolean, signal: AbortSignal | undefined): Promise<boolean> {
+    const { repository, quarantine } = this.#evidence;
+    for (const [packId, kind] of this.missing) {
+      if (!isAllowed) return false;
+      if (quarantine.covers(packId, 'all')) continue;
+      try {
+        await putQuarantine({ repository, packId, kind, slots: 'all', reason: 'missing', signal });
+      } catch (error) {
+        if (!hasCode(error, 'storage_denied')) throw error;
+        return false;
+      }
+    }
+    return isAllowed;
+  }
+
+  #isWhole(packId: string): boolean {
+    return (this.#evidence.listed.get(packId)?.sizeBytes ?? 0) >= packHeaderBytes + packTrailerBytes;
+  }
+
+  async #isSomewhere(place: SlotPlace): Promise<boolean> {
+    const isHere = (candidate: SlotPlace) => this.#isWhole(candidate.packId) && !this.isBad(candidate);
+    return await isSomewhere(this.#evidence.forwardings, { place, isHere });
+  }
+
+  #sentence(packId: string): string {
+    if (!this.#evidence.listed.has(packId)) return `Pack ${packId} is missing.`;
+    return this.#isWhole(packId) ? `Pack ${packId} holds damaged chunks.` : `Pack ${packId} is cut short.`;
+  }
+}
+
 async function listPacks(repository: Repository, signal: AbortSignal | undefined): Promise<Map<string, ListedPack>> {
   const packs = new Map<string, ListedPack>();
   for (const kind of ['data', 'meta'] as const) {
     for await (const { key, sizeBytes } of repository.store.list(packsPrefix(repository.domain, kind), { signal })) {
-      packs.set(key.slice(key.lastIndexOf('/') + 1), { kind, sizeBytes });
+      const packId = key.slice(key.lastIndexOf('/') + 1);
+      packs.set(packId, { packId, kind, sizeBytes });
     }
   }
   return packs;
 }
 
-async function scrub(
-  options: VerifyOptions,
-  needed: ReadonlySet<string>,
-  listed: ReadonlyMap<string, ListedPack>,
-): Promise<Damage> {
-  const { repository, signal } = options;
-  const jobs = [...needed].flatMap((packId) => {
-    const pack = listed.get(packId);
-    return pack ? [{ packId, ...pack }] : [];
-  });
-  const totalBytes = jobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  let doneBytes = 0;
-  const problems = new Map<string, string>();
-  const badSlots = new Map<string, Set<number>>();
-  await runLanes({
-    jobs,
-    lanes: scrubLanes,
-    signal,
-    run: async ({ packId, kind, sizeBytes }) => {
-      const verdict = await scrubPack(repository, { packId, kind, signal });
-      if (verdict.badSlots.length > 0) badSlots.set(packId, new Set(verdict.badSlots));
-      if (verdict.problem ?? verdict.badSlots.length > 0) {
-        problems.set(packId, verdict.problem ?? `${verdict.badSlots.length} chunks of pack ${packId} are damaged.`);
-      }
-      doneBytes += sizeBytes;
-      options.onProgress?.({ doneBytes, totalBytes });
-    },
-  });
-  return { problems, badSlots };
-}
-
 function damagedVerdict({ pointId, resource, error }: DamagedPoint): PointVerdict {
-  return { pointId, resource, ok: false, problems: [error.message] };
+  return { pointId, resource, ok: false, checked: true, problems: [error.message] };
 }
