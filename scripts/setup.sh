@@ -13,6 +13,8 @@ NODE_SHA512_arm64='FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4H
 packages_run='qemu-utils qemu-system-common util-linux coreutils'
 # Guests for tests and the quickstart (fixtures/make-guest.sh data, disk-tiny) and QEMU to boot them.
 packages_guest='qemu-system-x86 e2fsprogs fdisk grub-pc-bin grub-common cpio kmod gzip'
+# The models of the protocols (packages/engine/collect/model) become C programs.
+packages_model='spin gcc libc6-dev'
 
 setup_say() { echo "setup: $*" >&2; }
 setup_fail() {
@@ -48,7 +50,7 @@ setup_apt_update() {
 setup_debian() {
   local wanted=$1 missing='' name
   if ! command -v dpkg-query >/dev/null; then
-    for name in qemu-img qemu-storage-daemon qemu-system-x86_64 mke2fs sfdisk grub-mkimage cpio depmod; do
+    for name in qemu-img qemu-storage-daemon qemu-system-x86_64 mke2fs sfdisk grub-mkimage cpio depmod spin gcc; do
       command -v "$name" >/dev/null || missing="$missing $name"
     done
     [ -z "$missing" ] || setup_say "not a Debian system, and these programs are missing:$missing"
@@ -125,7 +127,7 @@ setup_npm() {
 
 # setup: expects $root, the absolute path of the checkout; sets and exports $NODE.
 setup() {
-  setup_debian "$packages_run $packages_guest"
+  setup_debian "$packages_run $packages_guest $packages_model"
   setup_guest_packages
   setup_node
   setup_npm
