@@ -8,6 +8,14 @@ export {
 export { type ChunkProfile, chunkProfiles } from './chunk/geometry.ts';
 export { type HashAlgorithm, hashAlgorithms } from './chunk/hash.ts';
 export { type CompressionLevel, compressionLevels } from './codec/compression.ts';
+export {
+  type CollectOptions,
+  type CollectReport,
+  collect,
+  defaultTrashDays,
+  maximumTrashDays,
+} from './collect/collect.ts';
+export type { Holder } from './collect/holders.ts';
 export { choosePoints, deletePoints, undeletePoints } from './collect/trash.ts';
 export type { DiskCounters, Manifest, ManifestDisk } from './manifest/manifest.ts';
 export type { PointState } from './manifest/point-states.ts';

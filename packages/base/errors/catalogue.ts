@@ -217,6 +217,22 @@ export const errorCatalogue = {
     alert: false,
     remedy: 'Run the backup again.',
   },
+  collect_refused: {
+    status: 409,
+    title: 'Not everything in use can be seen, so nothing is collected',
+    retry: 'never',
+    alert: true,
+    remedy:
+      'Run holdfast verify --presence. A point that cannot be brought back keeps the others from being collected until it is deleted and purged (holdfast delete, then collect --trash-days 0).',
+  },
+  manifest_vanished: {
+    status: 409,
+    title: 'Restore points are gone that nobody deleted',
+    retry: 'never',
+    alert: true,
+    remedy:
+      'Find out what removed them, and bring their manifests back if you can: what they use is still there. holdfast collect --accept-vanished gives them up.',
+  },
   chunk_corrupt: {
     status: 500,
     title: 'A chunk on the storage is damaged or missing',

@@ -52,7 +52,7 @@ export async function mergeRuns(request: MergeRunsRequest): Promise<number> {
     const runs = await Array.fromAsync(request.store.list(request.prefix, { signal: request.signal }));
     const batch = fullClass({ request, budget, runs: runs.filter(({ key }) => !skipped.has(key)) });
     if (batch === undefined) break;
-    const merged = await mergeBatch(request, batch);
+    const merged = await rewriteRuns(request, batch);
     for (const { key } of batch) if (!merged.has(key)) skipped.add(key);
     for (const key of merged) await request.store.delete(key, { signal: request.signal });
     replaced += merged.size;
@@ -85,8 +85,11 @@ function fullClass(state: {
   return undefined;
 }
 
-/** The keys that the new run replaces: those of `batch` without the ones that could not be opened. */
-async function mergeBatch(request: MergeRunsRequest, batch: readonly BlobInfo[]): Promise<ReadonlySet<string>> {
+/**
+ * Puts one run with the entries of these, but for those of excluded packs. Answers the keys that it replaces, for the
+ * caller to delete: those of `batch` without the ones that could not be opened; none when it would only be a copy.
+ */
+export async function rewriteRuns(request: MergeRunsRequest, batch: readonly BlobInfo[]): Promise<ReadonlySet<string>> {
   const { store, signal, clock = systemClock } = request;
   const onDamage = request.onDamage ?? (() => undefined);
   const packs = new PackTable();
@@ -117,7 +120,7 @@ async function mergeBatch(request: MergeRunsRequest, batch: readonly BlobInfo[])
       onDamage(damageFrom(key, error));
     }
   }
-  if (merged.size < 2) return new Set();
+  if (merged.size === 0 || (batch.length > 1 && merged.size === 1)) return new Set();
   const nonce = randomBytes(16);
   const shards = mergeEntries({ sources, packs: packs.records, shardBits: shardBitsFor(entryCount) });
   await putRun({ store, key: request.prefix + runName({ clock, nonce }), nonce, shards, packs: packs.records, signal });
@@ -125,6 +128,6 @@ async function mergeBatch(request: MergeRunsRequest, batch: readonly BlobInfo[])
 }
 
 /** From the listing alone, a few per cent too high. */
-function entriesOf(run: BlobInfo): number {
+export function entriesOf(run: BlobInfo): number {
   return run.sizeBytes / entryBytes;
 }

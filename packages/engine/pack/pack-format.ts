@@ -47,6 +47,12 @@ export function encodePackHeader(pack: { kind: PackKind; nonce: Buffer; ordinal:
   return bytes;
 }
 
+/** Nonce of the session that made the pack, as hex; undefined for bytes that are no pack's header. */
+export function nonceOfPackHeader(header: Buffer): string | undefined {
+  const isHeader = header.length >= packHeaderBytes && header.subarray(0, 4).equals(headMagic);
+  return isHeader ? header.toString('hex', 8, 8 + nonceBytes) : undefined;
+}
+
 /** Directory and trailer, to follow the frames directly. */
 export function encodePackTail(slots: readonly PackSlot[], directoryOffset: number): Buffer {
   const directoryBytes = slots.length * directoryEntryBytes;

@@ -23,6 +23,11 @@ export function sessionSpillPrefix(sessionId: string): string {
   return `${sessionSpillsPrefix}${sessionId}/`;
 }
 
+/** The session of a spilled part, or undefined for a key that is none. */
+export function parseSessionSpillKey(key: string): string | undefined {
+  return /^sess-idx\/([^/]+)\/./.exec(key)?.[1];
+}
+
 export function fenceKey(sessionId: string): string {
   return `${fencesPrefix}${sessionId}`;
 }

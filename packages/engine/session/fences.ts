@@ -83,3 +83,17 @@ async function putOnce(
     return false;
   }
 }
+
+/** Undefined while there is none. @throws repository_damaged, storage errors */
+export async function settledVerdictOf(
+  repository: Repository,
+  sessionId: string,
+  signal?: AbortSignal,
+): Promise<Verdict | undefined> {
+  try {
+    return await readVerdict(repository, sessionId, signal);
+  } catch (error) {
+    if (!hasCode(error, 'object_not_found')) throw error;
+    return undefined;
+  }
+}
