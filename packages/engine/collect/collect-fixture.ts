@@ -5,7 +5,7 @@ import { listPoints, type RestorePoint } from '../manifest/points.ts';
 import { collectionPrefix, fencesPrefix, packIdOf, parseEpochKey, sessionsPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { assertRestores, assertVerifies, backupOf, newRepository, smallChunkBytes } from '../repository-fixture.ts';
-import { packsOfPoint } from '../verify/point-packs.ts';
+import { slotsOfPoint } from '../verify/point-packs.ts';
 import { type CollectOptions, type CollectReport, collect } from './collect.ts';
 import { choosePoints, deletePoints, undeletePoints } from './trash.ts';
 
@@ -63,7 +63,7 @@ export async function orphansIn(repository: Repository, store: MemoryStore): Pro
   const { points } = await listPoints({ repository, states: ['available', 'trashed'] });
   const used = new Set<string>();
   for (const { manifest } of points) {
-    for await (const { packId } of packsOfPoint(repository, manifest)) used.add(packId);
+    for await (const { packId } of slotsOfPoint(repository, manifest)) used.add(packId);
   }
   const packs = [...store.objects().keys()].filter((key) => /^d\/default\/(data|meta)\//.test(key)).map(packIdOf);
   return packs.filter((pack) => !used.has(pack));
