@@ -17,6 +17,7 @@ export {
 } from './collect/collect.ts';
 export type { Holder } from './collect/holders.ts';
 export { choosePoints, deletePoints, undeletePoints } from './collect/trash.ts';
+export { type CompactOptions, type CompactReport, compact } from './collect/compact.ts';
 export type { DiskCounters, Manifest, ManifestDisk } from './manifest/manifest.ts';
 export type { PointState } from './manifest/point-states.ts';
 export {

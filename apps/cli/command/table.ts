@@ -14,6 +14,7 @@ const loaders: ReadonlyMap<string, Loader> = new Map(
     restore: () => import('../commands/restore.ts'),
     serve: () => import('../commands/serve.ts'),
     verify: () => import('../commands/verify.ts'),
+    compact: () => import('../commands/compact.ts'),
     import: () => import('../commands/import.ts'),
     'key add': () => import('../commands/key-add.ts'),
     'key rotate': () => import('../commands/key-rotate.ts'),

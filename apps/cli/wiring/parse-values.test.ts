@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { hasCode, MiB } from '@holdfast/base';
 import { fakeClock } from '@holdfast/testing';
 import { parseChunkSize } from './chunk-size.ts';
-import { parseBytes, parseDuration, parseTime, splitDiskValue } from './parse-values.ts';
+import { parseBytes, parseDuration, parsePercent, parseTime, splitDiskValue } from './parse-values.ts';
 
 const isUsage = (error: unknown): boolean => hasCode(error, 'usage');
 
@@ -72,5 +72,18 @@ test('durations have a unit', () => {
   }
   for (const text of ['', '0s', '-1h', '5', 'h', '1y', '1h30m', '99999999999w', '0.0001s']) {
     assert.throws(() => parseDuration('--x', text), isUsage, text);
+  }
+});
+
+test('shares are above 0 and up to 100', () => {
+  for (const [text, percent] of [
+    ['50', 50],
+    ['100%', 100],
+    ['12.5%', 12.5],
+  ] as const) {
+    assert.equal(parsePercent('--x', text), percent, text);
+  }
+  for (const text of ['', '0', '-5', '101', '5 %', 'half', '%']) {
+    assert.throws(() => parsePercent('--x', text), isUsage, text);
   }
 });

@@ -13,6 +13,15 @@ export function parseBytes(option: string, text: string): number {
   });
 }
 
+/** "50", "50%", "12.5%"; above 0, up to 100. @throws usage */
+export function parsePercent(option: string, text: string): number {
+  const percent = /^\d+(?:\.\d+)?%?$/.test(text) ? Number.parseFloat(text) : Number.NaN;
+  if (percent > 0 && percent <= 100) return percent;
+  throw new HoldfastError('usage', `${option} does not take "${text}".`, {
+    remedy: 'Give a share above 0 and up to 100, such as 50 or 50%.',
+  });
+}
+
 const durationUnitsMs: Readonly<Record<string, number>> = {
   s: 1000,
   m: 60_000,

@@ -2,7 +2,7 @@
  * Everything one backup puts: packs, their index entries, the changes of the pack table. All disks of a point share it,
  * so content that two disks have in common goes once.
  */
-import { HoldfastError, MiB } from '@holdfast/base';
+import { HoldfastError } from '@holdfast/base';
 import { type ChunkDigest, changedSubChunks, subChunkOf } from '../chunk/chunk-digest.ts';
 import { hashBytes } from '../chunk/hash.ts';
 import { encodePatch } from '../chunk/patch.ts';
@@ -14,7 +14,7 @@ import { SessionIndex } from '../index/session-index.ts';
 import { PackTableChanges } from '../map/pack-table-changes.ts';
 import type { Reference } from '../map/reference-list.ts';
 import type { FrameReference } from '../pack/frame-reader.ts';
-import { PackWriter, type PendingLocation } from '../pack/pack-writer.ts';
+import { PackWriter, type PendingLocation, packTargetBytes } from '../pack/pack-writer.ts';
 import { indexPrefix, type PackKind, packKey, sessionSpillPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { type CollectionState, readCollectionState } from '../session/collection-state.ts';
@@ -24,8 +24,6 @@ import { openPatchBase, type PatchBase, patchLimit } from './patch-base.ts';
 /** Data packs in upload beside the one being filled: two keep a fast disk busy while hashing goes on. */
 const dataUploads = 2;
 const metaUploads = 1;
-/** A TiB of map is 44 MiB; buffers of whole data packs for it would only cost memory. */
-const metaPackBytes = 8 * MiB;
 
 /** Where a chunk is: in a pack of before, in one of this session that may still be open, or there as a patch of a base. */
 export type ChunkPlace =
@@ -92,7 +90,7 @@ export class UploadSession {
       spillPrefix: sessionSpillPrefix(session.id),
       signal,
     });
-    const writer = (kind: PackKind, uploads: number, targetBytes: number) =>
+    const writer = (kind: PackKind, uploads: number) =>
       new PackWriter({
         store,
         domain,
@@ -100,7 +98,7 @@ export class UploadSession {
         uploads,
         hash: configuration.hash,
         nonce: session.nonce,
-        targetBytes,
+        targetBytes: packTargetBytes(kind, configuration.defaults.pack_bytes),
         nextOrdinal: () => this.#packIds.push(undefined) - 1,
         onSealed: ({ ordinal, packId }) => {
           this.#packIds[ordinal] = packId;
@@ -108,9 +106,8 @@ export class UploadSession {
         },
         signal,
       });
-    const packBytes = configuration.defaults.pack_bytes;
-    this.#data = writer('data', dataUploads, packBytes);
-    this.#meta = writer('meta', metaUploads, Math.min(packBytes, metaPackBytes));
+    this.#data = writer('data', dataUploads);
+    this.#meta = writer('meta', metaUploads);
   }
 
   /** The session object must be on the storage before. */

@@ -9,6 +9,13 @@ import {
   packTrailerBytes,
 } from './pack-format.ts';
 
+/** The directory of a pack that was read whole; ids are views of it. @throws chunk_corrupt */
+export function directoryOfPack(bytes: Buffer, packId: string): PackSlot[] {
+  const tailAt = Math.max(0, bytes.length - packTrailerBytes);
+  const trailer = decodePackTrailer(bytes.subarray(tailAt), packId);
+  return decodePackDirectory(bytes.subarray(trailer.directoryOffset, tailAt), trailer, packId);
+}
+
 /** Holds the directory of about 1 400 slots; a 32 MiB pack of 1 MiB chunks has 32 to 200. */
 const firstReadBytes = 64 * KiB;
 

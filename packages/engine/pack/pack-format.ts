@@ -53,6 +53,12 @@ export function nonceOfPackHeader(header: Buffer): string | undefined {
   return isHeader ? header.toString('hex', 8, 8 + nonceBytes) : undefined;
 }
 
+/** Sorts packs as they were written: those of a session together, in its order. @param header the first 32 bytes */
+export function packOrder(header: Buffer): string {
+  const nonce = nonceOfPackHeader(header);
+  return nonce === undefined ? '' : `${nonce}.${String(header.readUInt32LE(8 + nonceBytes)).padStart(10, '0')}`;
+}
+
 /** Directory and trailer, to follow the frames directly. */
 export function encodePackTail(slots: readonly PackSlot[], directoryOffset: number): Buffer {
   const directoryBytes = slots.length * directoryEntryBytes;

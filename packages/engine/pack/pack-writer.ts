@@ -3,7 +3,7 @@
  * and `append` waits while all of them are busy. A pack's id is known when it is sealed, so locations carry the pack's
  * ordinal in the session until then.
  */
-import { alignedBuffer, HoldfastError } from '@holdfast/base';
+import { alignedBuffer, HoldfastError, MiB } from '@holdfast/base';
 import type { BlobStore } from '@holdfast/storage';
 import { type HashAlgorithm, objectHash } from '../chunk/hash.ts';
 import type { EncodedFrame } from '../codec/chunk-codec.ts';
@@ -17,6 +17,14 @@ import {
   packHeaderBytes,
   packTrailerBytes,
 } from './pack-format.ts';
+
+/** A TiB of map is 44 MiB; buffers of whole data packs for it would only cost memory. */
+const metaPackBytes = 8 * MiB;
+
+/** @param packBytes as the repository has it */
+export function packTargetBytes(kind: PackKind, packBytes: number): number {
+  return kind === 'data' ? packBytes : Math.min(packBytes, metaPackBytes);
+}
 
 /** Where a frame of this session lies. */
 export type PendingLocation = {

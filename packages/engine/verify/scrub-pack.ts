@@ -5,13 +5,8 @@
 import { hasCode } from '@holdfast/base';
 import { objectHash } from '../chunk/hash.ts';
 import { decodeFrame } from '../codec/frame.ts';
-import {
-  decodePackDirectory,
-  decodePackTrailer,
-  type PackSlot,
-  packHeaderBytes,
-  packTrailerBytes,
-} from '../pack/pack-format.ts';
+import { directoryOfPack } from '../pack/pack-directory.ts';
+import { type PackSlot, packHeaderBytes } from '../pack/pack-format.ts';
 import type { BadSlots } from '../pack/quarantine.ts';
 import { type PackKind, packKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -34,9 +29,7 @@ export async function scrubPack(
   const whole = objectHash(repository.configuration.hash, bytes).toString('hex') === packId;
   let slots: PackSlot[];
   try {
-    const tailAt = Math.max(0, bytes.length - packTrailerBytes);
-    const trailer = decodePackTrailer(bytes.subarray(tailAt), packId);
-    slots = decodePackDirectory(bytes.subarray(trailer.directoryOffset, tailAt), trailer, packId);
+    slots = directoryOfPack(bytes, packId);
   } catch (error) {
     if (!hasCode(error, 'chunk_corrupt')) throw error;
     return { packBytes: bytes.length, problem: error.message, badSlots: 'all' };
