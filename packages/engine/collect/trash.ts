@@ -4,9 +4,18 @@
  */
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { type PointState, PointStates } from '../manifest/point-states.ts';
-import { findPointKeys, listPointKeys, notInState, type PointKey, readPoint } from '../manifest/points.ts';
+import {
+  findPointKeys,
+  listPointKeys,
+  notInState,
+  type PointKey,
+  readPoint,
+  readPointState,
+} from '../manifest/points.ts';
 import { putTomb, type Tomb } from '../manifest/tombs.ts';
 import type { Repository } from '../repository/repository.ts';
+import { listFences } from '../session/fences.ts';
+import { fenceSession } from '../session/session.ts';
 
 type Request = {
   readonly repository: Repository;
@@ -86,15 +95,42 @@ export async function deletePoints(request: Request & { readonly points: readonl
   }
 }
 
-/** Takes the points out of the trash, one after the other. @throws point_not_found when one was purged, storage errors */
+/**
+ * Takes the points out of the trash, one after the other. What comes back without an error is there until it is deleted
+ * again: the point is looked at once more, since its session may have been fenced meanwhile.
+ * @throws point_not_found when one was purged or never counted, storage errors
+ */
 export async function undeletePoints(request: Request & { readonly points: readonly PointKey[] }): Promise<void> {
-  for (const { pointId } of request.points) {
-    request.signal?.throwIfAborted();
+  const { repository, signal } = request;
+  for (const { key, pointId } of request.points) {
+    signal?.throwIfAborted();
     await change(request, pointId, (state, tomb) => {
       if (state === 'available') return undefined;
       if (state === 'purging' || !tomb) throw notInState(pointId, 'purging');
       return { state: 'undeleted', series: tomb.series, increment_id: tomb.increment_id };
     });
+    const state = await settledState(repository, { key, pointId, signal });
+    if (state !== 'available') throw notInState(pointId, state);
+  }
+}
+
+/** The state once nothing is left to decide about the point's session. */
+async function settledState(
+  repository: Repository,
+  { key, pointId, signal }: { key: string; pointId: string; signal: AbortSignal | undefined },
+): Promise<PointState> {
+  try {
+    const point = await readPoint(repository, key, signal);
+    const sessionId = point.manifest.session;
+    const fence = (await listFences({ repository, sessionId, signal })).get(sessionId);
+    if (fence?.settled === false) await fenceSession(repository, sessionId, signal);
+    return (await readPointState(repository, point, signal)) ?? 'purging';
+  } catch (error) {
+    if (hasCode(error, 'object_not_found')) return 'purging';
+    // Whose it is cannot be told. It could not be restored before, and cannot now.
+    if (!hasCode(error, 'repository_damaged')) throw error;
+    const known = await PointStates.readOne({ repository, pointId, signal });
+    return (await known.inTrash(pointId)).state;
   }
 }
 
