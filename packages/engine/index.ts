@@ -18,6 +18,16 @@ export {
 export type { Holder } from './collect/holders.ts';
 export { choosePoints, deletePoints, undeletePoints } from './collect/trash.ts';
 export { type CompactOptions, type CompactReport, compact } from './collect/compact.ts';
+export type { CopiedPoint } from './copy/copy-point.ts';
+export {
+  assertAllCopied,
+  type CopyOptions,
+  type CopyPlan,
+  type CopyReport,
+  copyPoints,
+  type FailedCopy,
+  planCopy,
+} from './copy/copy-points.ts';
 export type { DiskCounters, Manifest, ManifestDisk } from './manifest/manifest.ts';
 export type { PointState } from './manifest/point-states.ts';
 export {

@@ -22,6 +22,8 @@ export const passphrase = 'a long enough passphrase';
 export type NewRepositoryOptions = {
   readonly hash?: HashAlgorithm | undefined;
   readonly encrypted?: boolean;
+  /** Of an encrypted one; repositories with the same secret have the same keys. */
+  readonly secret?: string;
   readonly chunkBytes?: number;
   readonly packBytes?: number;
   readonly store?: MemoryStore;
@@ -35,13 +37,14 @@ export async function newRepository(
   options: NewRepositoryOptions = {},
 ): Promise<{ readonly store: MemoryStore; readonly repository: Repository }> {
   const { hash = 'blake3', encrypted = false, chunkBytes = smallChunkBytes, packBytes } = options;
+  const { secret: secretText = 'secret of a test' } = options;
   const store =
     options.store ??
     new MemoryStore(packBytes === undefined ? {} : { capabilities: { preferredPackBytes: packBytes } });
   await initRepository({ store, hash, chunkBytes });
   const opened = await openRepository({ store });
   if (!encrypted) return { store, repository: opened };
-  const secret = createHash('sha256').update('secret of a test').digest();
+  const secret = createHash('sha256').update(secretText).digest();
   const keys = deriveDomainKeys({ domain: opened.domain, epoch: 1, secret, encrypted: true });
   return { store, repository: { ...opened, keys, codec: new ChunkCodec({ keys, algorithm: hash }) } };
 }

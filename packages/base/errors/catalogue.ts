@@ -240,6 +240,20 @@ export const errorCatalogue = {
     alert: true,
     remedy: 'Run holdfast verify to see which points are concerned; back up again to heal what still exists.',
   },
+  source_point_damaged: {
+    status: 500,
+    title: 'The restore point to be copied is damaged',
+    retry: 'never',
+    alert: true,
+    remedy: 'Run holdfast verify on the storage it is copied from.',
+  },
+  copy_incomplete: {
+    status: 500,
+    title: 'Not every restore point could be copied',
+    retry: 'later',
+    alert: true,
+    remedy: 'The report names the points and why. Run again: what was copied is not copied twice.',
+  },
 
   source_not_found: {
     status: 404,

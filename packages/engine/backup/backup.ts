@@ -24,6 +24,10 @@ export type BackupDisk = {
   readonly bitmap?: string | undefined;
   /** Why there are no `changed` extents although the caller wanted an increment. */
   readonly fallbackReason?: string | undefined;
+  /** `changed` follows from chunk ids, so that no sample has to speak for it. */
+  readonly changesProved?: boolean | undefined;
+  /** Id of a chunk by this repository's keys, where it is known without reading; `chunkBytes` must be the point's. */
+  readonly knownId?: ((chunk: number) => Promise<Buffer | undefined>) | undefined;
   /** Called when all of the disk was read: throws when what was read cannot be trusted. */
   readonly confirm?: (() => Promise<void>) | undefined;
 };
@@ -93,20 +97,24 @@ function inFull(options: BackupOptions, lineage: Lineage): { options: BackupOpti
   return { options: { ...options, disks }, lineage: { ...lineage, base: undefined } };
 }
 
-/** One try: everything is uploaded and committed, or nothing of it is in flight any more. */
-async function makePoint(attempt: {
+/**
+ * One try, for `backup` and for copies: everything is uploaded and committed, or nothing of it is in flight any more.
+ * @param attempt.describe has the last word on what the manifest says of the point; not on where its content lies
+ */
+export async function makePoint(attempt: {
   readonly options: BackupOptions;
   readonly resource: string;
   readonly session: Session;
   readonly startedMs: number;
   readonly lineage: Lineage;
+  readonly describe?: (manifest: Manifest) => Manifest;
 }): Promise<BackupOutcome> {
-  const { options, resource, session, startedMs, lineage } = attempt;
+  const { options, resource, session, startedMs, lineage, describe = (manifest) => manifest } = attempt;
   const { repository, signal } = options;
   const upload = await UploadSession.open({ ...options, session });
   try {
     const { disks, roots, guest, table } = await transfer({ options, upload, lineage });
-    const manifest: Manifest = {
+    const manifest = describe({
       id: newId('bkp', repository.clock),
       session: session.id,
       domain: repository.domain,
@@ -131,7 +139,7 @@ async function makePoint(attempt: {
       duration_ms: Math.round(repository.clock.monotonicMs() - startedMs),
       disks,
       table,
-    };
+    });
     const key = await commit({ repository, session, manifest, signal });
     const published = await publish(upload);
     // Without changed extents nobody expected less than reading everything.

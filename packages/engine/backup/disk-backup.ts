@@ -31,6 +31,9 @@ export type DiskInput = {
   readonly chunkBytes: number;
   /** Extents changed since the parent; absent: unknown, so everything is read. */
   readonly changed?: AsyncIterable<Extent> | Iterable<Extent> | undefined;
+  /** See `BackupDisk`. */
+  readonly changesProved?: boolean | undefined;
+  readonly knownId?: ((chunk: number) => Promise<Buffer | undefined>) | undefined;
   /** Map of this disk in the parent, if it has the same chunk size. */
   readonly parent?: MapReader | undefined;
 };
@@ -72,7 +75,7 @@ export async function backupDisk(options: {
       ? await ChangedBlocks.from({ extents: disk.changed, geometry, parent: parent.geometry })
       : undefined;
   let distrusted: string | undefined;
-  if (changed && parent) {
+  if (changed && parent && !disk.changesProved) {
     const sample = await checkCleanSample({
       source,
       geometry,
@@ -97,6 +100,11 @@ export async function backupDisk(options: {
     lanes,
     signal,
     run: async ({ open, chunk }, lane) => {
+      if (disk.knownId && (await takeKnown({ knownId: disk.knownId, upload, pages, counters, open, chunk }))) {
+        options.onProgress?.({ doneBytes: chunkLengthAt(geometry, chunk), readBytes: 0 });
+        await pages.writeReadyPages();
+        return;
+      }
       const into = buffers[lane]!.subarray(0, chunkLengthAt(geometry, chunk));
       const request = { ...work, open, chunk, into };
       const dirty = changed?.subChunksOf(chunk);
@@ -128,6 +136,32 @@ type ChunkWork = {
 
 function subChunkCount(chunk: Buffer): number {
   return Math.ceil(chunk.length / subChunkBytes);
+}
+
+/** Settles a chunk whose id is known and whose content the repository has, without reading it. */
+async function takeKnown(options: {
+  readonly knownId: NonNullable<DiskInput['knownId']>;
+  readonly upload: UploadSession;
+  readonly pages: PageBuilder;
+  readonly counters: Counters;
+  readonly open: OpenPage;
+  readonly chunk: number;
+}): Promise<boolean> {
+  const { knownId, upload, pages, counters, open, chunk } = options;
+  const id = await knownId(chunk);
+  if (!id) return false;
+  const index = chunk % chunksPerPage;
+  const before = open.before[index];
+  if (before && 'id' in before && before.id.equals(id)) {
+    counters.unchanged_chunks += 1;
+    pages.setEntry(open, index, before);
+    return true;
+  }
+  const place = await upload.find(id);
+  if (!place) return false;
+  counters.deduplicated_chunks += 1;
+  pages.setEntry(open, index, { kind: 'stored', id, place });
+  return true;
 }
 
 /** Answers the bytes read. @param isLikelyNew what a patch would build on is looked at while the chunk is read */

@@ -88,6 +88,8 @@ export function withoutBase(lineage: Lineage, clock: Clock, damage: HoldfastErro
 function reasonToClose(parent: RestorePoint, options: BackupOptions): string | undefined {
   const { manifest } = parent;
   if (manifest.series === null) return 'the parent belongs to none (legacy point)';
+  // The series itself may go on where the point was copied from, with the same numbers.
+  if (manifest.copied_from) return 'the parent is a copy';
   const names = manifest.disks.map((disk) => disk.name).sort();
   const wanted = options.disks.map((disk) => disk.name).sort();
   if (names.join() !== wanted.join()) return `the disks were ${names.join(', ')} and are ${wanted.join(', ')}`;

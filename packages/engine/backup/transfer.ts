@@ -88,6 +88,8 @@ async function readDisks(
         chunkBytes: parent?.geometry.chunkBytes ?? options.chunkBytes ?? repository.configuration.defaults.chunk_bytes,
         // Changes count from the parent; a map that is only compared with knows nothing of them.
         changed: lineage.parent && disk.changed,
+        changesProved: disk.changesProved,
+        knownId: disk.knownId,
         parent,
       },
       signal,

@@ -129,6 +129,12 @@ export class UploadSession {
     return this.#data.written.storedBytes + this.#meta.written.storedBytes;
   }
 
+  /** Where the whole chunk is, if the repository has it already. */
+  async find(id: Buffer): Promise<ChunkPlace | undefined> {
+    const own = await this.#own.lookup(id);
+    return own ? { pending: own } : await this.#findForeign(id);
+  }
+
   /**
    * Makes sure the chunk is in the repository, as a whole or as a patch of what was in its place before. Its buffers may
    * be reused once the promise has settled.
@@ -212,8 +218,8 @@ export class UploadSession {
 
   async #place(chunk: NewChunk): Promise<StoredChunk> {
     const { digest } = chunk;
-    const known = await this.#index.lookup(digest.id);
-    if (known && (await this.#isPresent(known))) return { place: { location: known }, newBytes: 0 };
+    const known = await this.#findForeign(digest.id);
+    if (known) return { place: known, newBytes: 0 };
     const patched = 'changed' in chunk ? chunk : await this.#patchOf(chunk);
     if (patched) return await this.#placePatch(patched);
     const { plain } = chunk as WholeChunk;
@@ -227,6 +233,11 @@ export class UploadSession {
     const content = encodePatch(base.digest.id, changed, contentOf);
     const { pending } = await this.#append('patch', content, {});
     return { place: { base: base.location, pending }, newBytes: content.length };
+  }
+
+  async #findForeign(id: Buffer): Promise<ChunkPlace | undefined> {
+    const location = await this.#index.lookup(id);
+    return location && (await this.#isPresent(location)) ? { location } : undefined;
   }
 
   async #append(

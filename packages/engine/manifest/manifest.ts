@@ -35,8 +35,10 @@ const referenceSchema = z
     }),
   );
 
+const pointId = z.string().regex(/^bkp_[0-9a-f]{32}$/);
+
 const publicSchema = z.strictObject({
-  id: z.string().regex(/^bkp_[0-9a-f]{32}$/),
+  id: pointId,
   session: z.string(),
   domain: z.string(),
   resource: z.string(),
@@ -92,6 +94,8 @@ const privateSchema = z.strictObject({
   put_bytes: count,
   duration_ms: count,
   disks: z.array(diskSchema),
+  /** Of a copy: the point that was made first, however many copies lie between. */
+  copied_from: z.strictObject({ repository: z.uuid(), point: pointId }).optional(),
 });
 
 export type ManifestPublic = z.output<typeof publicSchema>;

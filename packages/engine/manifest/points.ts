@@ -34,6 +34,8 @@ type Request = {
   readonly resource?: string | undefined;
   /** Points in other states are left out; those that can be restored when absent. */
   readonly states?: readonly PointState[] | undefined;
+  /** Points read before, by key; they are not read again. */
+  readonly known?: ReadonlyMap<string, RestorePoint> | undefined;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -41,8 +43,8 @@ const availableOnly: readonly PointState[] = ['available'];
 
 /** The points of the repository, or of one resource. @throws storage errors, key_missing */
 export async function listPoints(request: Request): Promise<PointListing> {
-  const { repository, states = availableOnly, signal } = request;
-  const known = await PointStates.read({ repository, signal });
+  const { repository, states = availableOnly, known, signal } = request;
+  const pointStates = await PointStates.read({ repository, signal });
   const points: ListedPoint[] = [];
   const damaged: DamagedPoint[] = [];
   await runLanes({
@@ -50,11 +52,11 @@ export async function listPoints(request: Request): Promise<PointListing> {
     lanes: manifestLanes,
     signal,
     run: async ({ key, resource, pointId }) => {
-      const { state } = await known.inTrash(pointId);
+      const { state } = await pointStates.inTrash(pointId);
       if (!states.includes(state) && !states.includes('void')) return;
       try {
-        const point = await readPoint(repository, key, signal);
-        const now = await known.stateOf({ state, pointId, sessionId: point.manifest.session });
+        const point = known?.get(key) ?? (await readPoint(repository, key, signal));
+        const now = await pointStates.stateOf({ state, pointId, sessionId: point.manifest.session });
         if (states.includes(now)) points.push({ ...point, state: now });
       } catch (error) {
         if (hasCode(error, 'object_not_found')) return;

@@ -13,7 +13,7 @@ import { openReaderSession, type Session } from '../session/session.ts';
 
 const defaultCacheBytes = 64 * MiB;
 /** Chunks fetched ahead of a reader that goes forward. */
-const readAheadChunks = 4;
+const defaultReadAheadChunks = 4;
 
 export type PointDiskOptions = {
   readonly repository: Repository;
@@ -28,30 +28,49 @@ export async function openPointDisk(options: PointDiskOptions): Promise<BlockSou
   const { repository, point, signal } = options;
   const session = await openReaderSession({ repository, point, signal });
   try {
-    return new PointDisk(options, await openDiskMap(options), session);
+    return new PointDisk({ ...options, map: await openDiskMap(options), session });
   } catch (error) {
     await session[Symbol.asyncDispose]();
     throw error;
   }
 }
 
+/** The same for a caller that holds a reader's session and the map. */
+export function pointDiskOf(options: {
+  readonly repository: Repository;
+  readonly map: MapReader;
+  readonly cacheBytes: number;
+  readonly readAheadChunks: number;
+}): BlockSource {
+  return new PointDisk(options);
+}
+
 class PointDisk implements BlockSource {
   readonly concurrency = 16;
   readonly #repository: Repository;
   readonly #map: MapReader;
-  readonly #session: Session;
+  readonly #session: Session | undefined;
+  readonly #readAheadChunks: number;
   readonly #cacheChunks: number;
   /** Least recently used first. Zero chunks are not cached: they cost nothing. */
   readonly #chunks = new Map<number, Promise<Buffer>>();
   #lastChunk = -1;
   #closed = false;
 
-  constructor(options: PointDiskOptions, map: MapReader, session: Session) {
-    this.#repository = options.repository;
+  constructor(options: {
+    readonly repository: Repository;
+    readonly map: MapReader;
+    /** Ended with the disk. */
+    readonly session?: Session;
+    readonly cacheBytes?: number;
+    readonly readAheadChunks?: number;
+  }) {
+    const { repository, map, session, cacheBytes = defaultCacheBytes } = options;
+    this.#repository = repository;
     this.#map = map;
     this.#session = session;
-    const cacheBytes = options.cacheBytes ?? defaultCacheBytes;
-    this.#cacheChunks = Math.max(readAheadChunks + 1, Math.floor(cacheBytes / map.geometry.chunkBytes));
+    this.#readAheadChunks = options.readAheadChunks ?? defaultReadAheadChunks;
+    this.#cacheChunks = Math.max(this.#readAheadChunks + 1, Math.floor(cacheBytes / map.geometry.chunkBytes));
   }
 
   get sizeBytes(): number {
@@ -115,7 +134,7 @@ class PointDisk implements BlockSource {
     this.#closed = true;
     await Promise.allSettled(this.#chunks.values());
     this.#chunks.clear();
-    await this.#session[Symbol.asyncDispose]();
+    await this.#session?.[Symbol.asyncDispose]();
   }
 
   /** Plaintext of a chunk, or undefined when it is zero. */
@@ -138,7 +157,7 @@ class PointDisk implements BlockSource {
   }
 
   #readAhead(chunk: number): void {
-    const end = Math.min(this.#geometry.chunkCount, chunk + 1 + readAheadChunks);
+    const end = Math.min(this.#geometry.chunkCount, chunk + 1 + this.#readAheadChunks);
     for (let ahead = chunk + 1; ahead < end; ahead += 1) {
       if (!this.#chunks.has(ahead)) void this.#prefetch(ahead);
     }
