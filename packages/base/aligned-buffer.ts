@@ -11,6 +11,8 @@ export const alignmentBytes = 4 * KiB;
 
 const wasmPageBytes = 64 * KiB;
 
+const alignedMemories = new WeakSet<ArrayBufferLike>();
+
 /**
  * At least page-aligned where the platform allows it, which WebAssembly memories are and Node's buffers are not; an
  * ordinary buffer otherwise, so users must be ready for EINVAL. For few and large buffers: each takes address space.
@@ -18,9 +20,15 @@ const wasmPageBytes = 64 * KiB;
 export function alignedBuffer(sizeBytes: number): Buffer {
   try {
     const memory = new WebAssembly.Memory({ initial: Math.max(1, Math.ceil(sizeBytes / wasmPageBytes)) });
+    alignedMemories.add(memory.buffer);
     return Buffer.from(memory.buffer, 0, sizeBytes);
   } catch {
     // No address space left, or a Node without WebAssembly.
     return Buffer.allocUnsafeSlow(sizeBytes);
   }
+}
+
+/** Whether the kernel takes the buffer as it is: a part of an `alignedBuffer` that begins at a page. */
+export function isAligned(buffer: Buffer): boolean {
+  return buffer.byteOffset % alignmentBytes === 0 && alignedMemories.has(buffer.buffer);
 }

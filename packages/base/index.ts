@@ -1,4 +1,5 @@
-export { alignedBuffer, alignmentBytes } from './aligned-buffer.ts';
+export { alignedBuffer, alignmentBytes, isAligned } from './aligned-buffer.ts';
+export { BufferSlots } from './buffer-slots.ts';
 export type { BlockExtent, BlockSource, BlockTarget, Extent } from './block.ts';
 export { type Clock, systemClock } from './clock.ts';
 export { type ErrorCode, type ErrorEntry, errorCatalogue } from './errors/catalogue.ts';

@@ -37,6 +37,15 @@ export type BlobInfo = { readonly key: string; readonly sizeBytes: number };
 
 export type CallOptions = { readonly signal?: AbortSignal | undefined };
 
+export type GetOptions = CallOptions & {
+  readonly range?: ByteRange;
+  /**
+   * Memory that the driver may use: what is answered is then a view of it. Whoever reads a lot in equal pieces saves the
+   * page faults of fresh memory.
+   */
+  readonly into?: Buffer | undefined;
+};
+
 export interface BlobStore extends AsyncDisposable {
   readonly capabilities: StorageCapabilities;
   /**
@@ -51,7 +60,7 @@ export interface BlobStore extends AsyncDisposable {
    * at the start of the object) and goes on to the end; its length is ignored.
    * @throws object_not_found, storage_denied, storage_unreachable
    */
-  get(key: string, options?: CallOptions & { readonly range?: ByteRange }): Promise<Buffer>;
+  get(key: string, options?: GetOptions): Promise<Buffer>;
   /** All objects whose key begins with `prefix`, in ascending byte order of the key. Temporary files are never listed. */
   list(prefix: string, options?: CallOptions): AsyncIterable<BlobInfo>;
   /** Gone afterwards; an object that was not there is no error. */

@@ -5,6 +5,7 @@ export type {
   BlobStore,
   ByteRange,
   CallOptions,
+  GetOptions,
   StorageCapabilities,
 } from './blob-store.ts';
 export { resolveRange } from './byte-range.ts';

@@ -22,6 +22,9 @@ import { seal, tagBytes, unseal } from './sealing.ts';
 /** Raw is kept unless zstd saves at least this share; reading raw costs nothing. */
 const worthwhileSaving = 1 / 64;
 
+/** How much longer than a plaintext the memory for it must be. */
+export const decodeSlack = 1;
+
 const noSalt = Buffer.alloc(saltBytes);
 const noHashes = Buffer.alloc(0);
 
@@ -126,14 +129,15 @@ export class ChunkCodec {
   /**
    * The plaintext of the frame at the start of `bytes`, proved by its id.
    * @param expected what the reference said; a frame that is something else is corrupt
+   * @param into memory for it, `decodeSlack` longer than the plaintext; the answer is a view of it where that is possible
    * @throws chunk_corrupt, key_missing
    */
-  async decode(bytes: Buffer, expected: { kind: FrameKind; id: Buffer }): Promise<Buffer> {
+  async decode(bytes: Buffer, expected: { kind: FrameKind; id: Buffer }, into?: Buffer): Promise<Buffer> {
     const frame = decodeFrame(bytes);
     if (frame.header.kind !== expected.kind || !frame.header.id.equals(expected.id)) {
       throw new HoldfastError('chunk_corrupt', `Chunk ${expected.id.toString('hex')} is not where its map says.`);
     }
-    return await this.decodeFrame(frame);
+    return await this.decodeFrame(frame, into);
   }
 
   /**
@@ -149,12 +153,12 @@ export class ChunkCodec {
   }
 
   /** As `decode`, for a frame that is taken as it comes (scrub). */
-  async decodeFrame(frame: Frame): Promise<Buffer> {
+  async decodeFrame(frame: Frame, into?: Buffer): Promise<Buffer> {
     const { header } = frame;
     let plain: Buffer;
     try {
       const body = header.encryption === 'none' ? frame.payload : this.#unseal(frame);
-      plain = header.compression === 'raw' ? body : await decompress(body, header.plainBytes);
+      plain = header.compression === 'raw' ? body : await decompress(body, header.plainBytes, into);
     } catch (cause) {
       if (hasCode(cause, 'key_missing')) throw cause;
       throw new HoldfastError('chunk_corrupt', `Chunk ${header.id.toString('hex')} cannot be unpacked.`, { cause });

@@ -14,6 +14,7 @@ export type CompressionLevel = (typeof compressionLevels)[keyof typeof compressi
 
 const compressors = new Map<CompressionLevel, ZstdStreams>();
 const decompressor = decompressors();
+const placingDecompressor = decompressors();
 
 /** One zstd frame of `plain`, in parts to be laid one after the other. */
 export async function compress(plain: Buffer, level: CompressionLevel): Promise<readonly Buffer[]> {
@@ -30,10 +31,10 @@ export async function compress(plain: Buffer, level: CompressionLevel): Promise<
 }
 
 /**
- * Exactly `plainBytes` bytes.
+ * Exactly `plainBytes` bytes, where possible as a view of `into` (zstd-streams.ts says how long that must be).
  * @throws Error or RangeError on damaged input; callers translate
  */
-export async function decompress(packed: Buffer, plainBytes: number): Promise<Buffer> {
+export async function decompress(packed: Buffer, plainBytes: number, into?: Buffer): Promise<Buffer> {
   const parts =
     plainBytes <= inlineBytes
       ? [
@@ -42,7 +43,7 @@ export async function decompress(packed: Buffer, plainBytes: number): Promise<Bu
             maxOutputLength: Math.max(1, plainBytes),
           }),
         ]
-      : await decompressor.run(packed, plainBytes);
+      : await (into ? placingDecompressor : decompressor).run(packed, { expectedBytes: plainBytes, into });
   const plain = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
   if (plain.length !== plainBytes) throw new RangeError(`${plain.length} bytes came out, ${plainBytes} were written`);
   return plain;

@@ -41,14 +41,16 @@ export async function readRange(
     readonly packId: string;
     readonly offset: number;
     readonly length: number;
+    /** Memory to use, if it is long enough. */
+    readonly into?: Buffer | undefined;
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<Buffer> {
-  const { packKind, packId, offset, length, signal } = request;
+  const { packKind, packId, offset, length, into, signal } = request;
   const key = packKey({ domain: repository.domain, kind: packKind, packId });
   let bytes: Buffer;
   try {
-    bytes = await repository.store.get(key, { range: { offset, length }, signal });
+    bytes = await repository.store.get(key, { range: { offset, length }, into, signal });
   } catch (cause) {
     if (!hasCode(cause, 'object_not_found')) throw cause;
     throw new HoldfastError('chunk_corrupt', `Pack ${packId} is missing.`, { cause, facts: { pack: packId } });

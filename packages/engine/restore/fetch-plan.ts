@@ -6,7 +6,7 @@ import { KiB, MiB } from '@holdfast/base';
 import type { DataReference } from '../map/reference-list.ts';
 
 /** One request at most; with 16 in flight this bounds memory to 64 MiB of packed data. */
-const maximumRangeBytes = 4 * MiB;
+export const maximumRangeBytes = 4 * MiB;
 /** A gap up to this is cheaper to read than a second request. */
 const maximumGapBytes = 64 * KiB;
 

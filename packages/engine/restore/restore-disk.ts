@@ -3,9 +3,11 @@
  * id before it is written. On a target that already holds something, only what differs is written; run again after an
  * interruption it goes on where it was.
  */
-import { type BlockTarget, formatBytes, HoldfastError, hasCode, runLanes } from '@holdfast/base';
+import { availableParallelism } from 'node:os';
+import { type BlockTarget, BufferSlots, formatBytes, HoldfastError, hasCode, runLanes } from '@holdfast/base';
 import { chunkLengthAt, chunksPerPage, type Geometry } from '../chunk/geometry.ts';
 import { isAllZero } from '../chunk/zero.ts';
+import { decodeSlack } from '../codec/chunk-codec.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import { MapReader } from '../map/map-reader.ts';
 import type { DataReference, Reference, SplitReference } from '../map/reference-list.ts';
@@ -14,10 +16,12 @@ import { placeName, sharedForwardings } from '../pack/forwardings.ts';
 import { readRange } from '../pack/frame-reader.ts';
 import type { Repository } from '../repository/repository.ts';
 import { openReaderSession } from '../session/session.ts';
-import { type FetchJob, planFetches, type WantedChunk } from './fetch-plan.ts';
+import { type FetchChunk, type FetchJob, maximumRangeBytes, planFetches, type WantedChunk } from './fetch-plan.ts';
 
 /** Hides the latency of a network storage (PBS measured 1 -> 16 fetches: 557 -> 1514 MB/s). */
 const fetchLanes = 16;
+/** Chunks in decompression, verification or writing at once. */
+const decodeSlots = Math.min(16, 2 * availableParallelism() + 4);
 /** Pages planned together: 4 GiB of disk at 1 MiB chunks. */
 const pagesPerWindow = 16;
 
@@ -74,13 +78,17 @@ export async function restoreDisk(options: RestoreOptions): Promise<RestoreOutco
       totalBytes: geometry.sizeBytes,
       fetchedBytes: tally.fetchedBytes,
     });
+  const memory = {
+    ranges: new BufferSlots({ slots: fetchLanes, slotBytes: maximumRangeBytes }),
+    chunks: new BufferSlots({ slots: decodeSlots, slotBytes: geometry.chunkBytes + decodeSlack }),
+  };
   await runLanes({
     jobs: restoreJobs({ options, map, tally, report }),
     lanes: fetchLanes,
     signal,
     run: async (job) => {
       if ('reference' in job) await writePatched({ options, geometry, job, tally });
-      else await fetchAndWrite({ options, geometry, job, tally });
+      else await fetchAndWrite({ options, geometry, job, tally, memory });
       report();
     },
   });
@@ -210,34 +218,51 @@ type FetchRequest = {
   /** `origins`: what the map said of chunks that are fetched from where they were forwarded to, by their new place. */
   readonly job: FetchJob & { readonly origins?: ReadonlyMap<string, DataReference> };
   readonly tally: Tally;
+  readonly memory: { readonly ranges: BufferSlots; readonly chunks: BufferSlots };
 };
 
 async function fetchAndWrite(request: FetchRequest): Promise<void> {
-  const { options, geometry, job, tally } = request;
-  const { repository, signal } = options;
+  const { job, tally, memory } = request;
+  const isThere = await memory.ranges.with(async (into) => {
+    const range = await fetchRange(request, into);
+    if (!range) return false;
+    tally.fetchedBytes += job.length;
+    for (const fetch of job.chunks) {
+      await memory.chunks.with(async (slot) => await unpackAndWrite({ ...request, fetch, range, slot }));
+    }
+    return true;
+  });
+  if (!isThere) await fetchMoved(request);
+}
+
+/** Undefined when the pack is not there or is cut short. */
+async function fetchRange({ options, job }: FetchRequest, into: Buffer): Promise<Buffer | undefined> {
   const { packId, offset, length } = job;
-  let range: Buffer;
   try {
-    range = await readRange(repository, { packKind: 'data', packId, offset, length, signal });
+    const { repository, signal } = options;
+    return await readRange(repository, { packKind: 'data', packId, offset, length, into, signal });
   } catch (error) {
     if (!hasCode(error, 'chunk_corrupt')) throw error;
-    await fetchMoved(request);
+    return undefined;
+  }
+}
+
+async function unpackAndWrite(
+  request: FetchRequest & { readonly fetch: FetchChunk; readonly range: Buffer; readonly slot: Buffer },
+): Promise<void> {
+  const { options, geometry, job, tally, fetch, range, slot } = request;
+  const { location, id } = fetch.reference;
+  const start = location.offset - job.offset;
+  let plain: Buffer;
+  try {
+    const bytes = range.subarray(start, start + location.storedBytes);
+    plain = await options.repository.codec.decode(bytes, { kind: 'data', id }, slot);
+  } catch (error) {
+    if (!hasCode(error, 'chunk_corrupt')) throw error;
+    await fetchSingle({ ...request, fetch });
     return;
   }
-  tally.fetchedBytes += length;
-  for (const fetch of job.chunks) {
-    const { location, id } = fetch.reference;
-    const start = location.offset - offset;
-    let plain: Buffer;
-    try {
-      plain = await repository.codec.decode(range.subarray(start, start + location.storedBytes), { kind: 'data', id });
-    } catch (error) {
-      if (!hasCode(error, 'chunk_corrupt')) throw error;
-      await fetchSingle({ ...request, fetch });
-      continue;
-    }
-    for (const chunk of fetch.chunks) await writeChunk({ options, geometry, tally, chunk, plain });
-  }
+  for (const chunk of fetch.chunks) await writeChunk({ options, geometry, tally, chunk, plain });
 }
 
 /**
@@ -262,7 +287,7 @@ async function fetchMoved(request: FetchRequest): Promise<void> {
 }
 
 /** One chunk, wherever it is. @throws chunk_corrupt when it is nowhere */
-async function fetchSingle(request: FetchRequest & { readonly fetch: FetchJob['chunks'][number] }): Promise<void> {
+async function fetchSingle(request: FetchRequest & { readonly fetch: FetchChunk }): Promise<void> {
   const { options, geometry, job, tally, fetch } = request;
   const { chunks } = fetch;
   const reference = job.origins?.get(placeName(fetch.reference.location)) ?? fetch.reference;

@@ -1,12 +1,12 @@
 /**
  * Writes past the page cache (O_DIRECT), for disks that are written once and not read again soon: a restore must not push
  * everything else out of the hypervisor's cache, and filling the cache cost it half of its CPU (5 to 7 s of system time
- * for 2.6 GiB, against 1 s so). The kernel wants aligned memory, which Node's buffers are not, so pieces are
+ * for 2.6 GiB, against 1 s so). The kernel wants aligned memory, which Node's buffers are not: pieces in others are
  * copied into slots that are.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { alignedBuffer, alignmentBytes, MiB, systemErrorCode } from '@holdfast/base';
+import { alignmentBytes, BufferSlots, isAligned, MiB, systemErrorCode } from '@holdfast/base';
 
 const SLOT_BYTES = 4 * MiB;
 /** Keeps a disk busy; also what is in memory. */
@@ -14,16 +14,11 @@ const SLOTS = 4;
 
 export class DirectWriter implements AsyncDisposable {
   readonly #handle: FileHandle;
-  readonly #idle: Buffer[];
-  readonly #waiting: ((slot: Buffer) => void)[] = [];
+  #slots: BufferSlots | undefined;
   #refused = false;
 
   private constructor(handle: FileHandle) {
     this.#handle = handle;
-    const memory = alignedBuffer(SLOTS * SLOT_BYTES);
-    this.#idle = Array.from({ length: SLOTS }, (_, slot) =>
-      memory.subarray(slot * SLOT_BYTES, (slot + 1) * SLOT_BYTES),
-    );
   }
 
   /** Undefined where the file system has no such writes. @param path a regular file that exists */
@@ -44,21 +39,26 @@ export class DirectWriter implements AsyncDisposable {
 
   /** False when the kernel refused the alignment after all: nothing was written, and `takes` says no from now on. */
   async write({ from, offset }: { from: Buffer; offset: number }): Promise<boolean> {
-    const slot = this.#idle.pop() ?? (await new Promise<Buffer>((resolve) => this.#waiting.push(resolve)));
     try {
-      from.copy(slot);
-      for (let done = 0; done < from.length; ) {
-        done += (await this.#handle.write(slot, done, from.length - done, offset + done)).bytesWritten;
+      if (isAligned(from)) {
+        await this.#writeAligned(from, offset);
+      } else {
+        this.#slots ??= new BufferSlots({ slots: SLOTS, slotBytes: SLOT_BYTES });
+        await this.#slots.with(async (slot) => {
+          await this.#writeAligned(slot.subarray(0, from.copy(slot)), offset);
+        });
       }
       return true;
     } catch (error) {
       if (systemErrorCode(error) !== 'EINVAL') throw error;
       this.#refused = true;
       return false;
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next(slot);
-      else this.#idle.push(slot);
+    }
+  }
+
+  async #writeAligned(from: Buffer, offset: number): Promise<void> {
+    for (let done = 0; done < from.length; ) {
+      done += (await this.#handle.write(from, done, from.length - done, offset + done)).bytesWritten;
     }
   }
 

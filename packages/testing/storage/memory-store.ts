@@ -9,7 +9,7 @@ import {
   type BlobBody,
   type BlobInfo,
   type BlobStore,
-  type ByteRange,
+  type GetOptions,
   bodyParts,
   type CallOptions,
   resolveRange,
@@ -59,7 +59,7 @@ export class MemoryStore implements BlobStore {
     this.#objects.set(key, content);
   }
 
-  async get(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): Promise<Buffer> {
+  async get(key: string, options: GetOptions = {}): Promise<Buffer> {
     assertObjectKey(key);
     options.signal?.throwIfAborted();
     const content = this.#objects.get(key);

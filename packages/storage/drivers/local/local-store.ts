@@ -8,7 +8,7 @@
 import { rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MiB } from '@holdfast/base';
-import type { BlobBody, BlobInfo, BlobStore, ByteRange, CallOptions, StorageCapabilities } from '../../blob-store.ts';
+import type { BlobBody, BlobInfo, BlobStore, CallOptions, GetOptions, StorageCapabilities } from '../../blob-store.ts';
 import { assertKeyPrefix, assertObjectKey } from '../../object-key.ts';
 import { DurableDirectories, parentOf } from './durable-directories.ts';
 import { listObjects, objectInfo } from './list-objects.ts';
@@ -68,10 +68,16 @@ export class LocalStore implements BlobStore {
     });
   }
 
-  async get(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): Promise<Buffer> {
+  async get(key: string, options: GetOptions = {}): Promise<Buffer> {
     assertObjectKey(key);
     options.signal?.throwIfAborted();
-    return await readObject({ root: this.#root, key, range: options.range, signal: options.signal });
+    return await readObject({
+      root: this.#root,
+      key,
+      range: options.range,
+      into: options.into,
+      signal: options.signal,
+    });
   }
 
   async *list(prefix: string, options: CallOptions = {}): AsyncGenerator<BlobInfo> {

@@ -15,6 +15,7 @@ export type ReadRequest = {
   readonly root: StoreRoot;
   readonly key: string;
   readonly range: ByteRange | undefined;
+  readonly into: Buffer | undefined;
   readonly signal: AbortSignal | undefined;
 };
 
@@ -25,7 +26,7 @@ const maxReadBytes = 1024 * 1024 * 1024;
 
 /** @throws object_not_found, storage_denied, storage_unreachable, signal.reason */
 export async function readObject(request: ReadRequest): Promise<Buffer> {
-  const { root, key, range, signal } = request;
+  const { root, key, range, into, signal } = request;
   const doing = `read the object ${key}`;
   if (range) assertRange(range);
   try {
@@ -34,7 +35,7 @@ export async function readObject(request: ReadRequest): Promise<Buffer> {
       range && range.offset >= 0 && range.length <= trustedLengthBytes
         ? { start: range.offset, end: range.offset + range.length }
         : resolveRange(range, (await file.stat()).size);
-    return await readFully({ file, start, end, signal });
+    return await readFully({ file, start, end, into, signal });
   } catch (error) {
     // A folder opens like a file and fails at the read.
     if (!isAbsence(error) && !hasErrno(error, 'EISDIR')) throw toStorageError(error, doing);
@@ -48,11 +49,14 @@ async function readFully(request: {
   readonly file: FileHandle;
   readonly start: number;
   readonly end: number;
+  readonly into: Buffer | undefined;
   readonly signal: AbortSignal | undefined;
 }): Promise<Buffer> {
   const { file, start, end, signal } = request;
+  const wanted = end - start;
   // Not from the shared pool: callers keep and transfer these.
-  const into = Buffer.allocUnsafeSlow(end - start);
+  const into =
+    request.into && request.into.length >= wanted ? request.into.subarray(0, wanted) : Buffer.allocUnsafeSlow(wanted);
   let filled = 0;
   while (filled < into.length) {
     signal?.throwIfAborted();
