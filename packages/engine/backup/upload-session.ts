@@ -2,11 +2,13 @@
  * Everything one backup puts: packs, their index entries, the changes of the pack table. All disks of a point share it,
  * so content that two disks have in common goes once.
  */
-import { HoldfastError } from '@holdfast/base';
+import { availableParallelism } from 'node:os';
+import { BufferSlots, HoldfastError } from '@holdfast/base';
 import { type ChunkDigest, changedSubChunks, subChunkOf } from '../chunk/chunk-digest.ts';
+import { maximumChunkBytes } from '../chunk/geometry.ts';
 import { hashBytes } from '../chunk/hash.ts';
 import { encodePatch } from '../chunk/patch.ts';
-import { type CompressionLevel, compressionLevels } from '../codec/compression.ts';
+import { type CompressionLevel, compressionLevels, packedBound } from '../codec/compression.ts';
 import type { FrameKind } from '../codec/frame.ts';
 import { type ChunkIndex, openChunkIndex } from '../index/chunk-index.ts';
 import type { ChunkLocation } from '../index/chunk-location.ts';
@@ -24,6 +26,8 @@ import { openPatchBase, type PatchBase, patchLimit } from './patch-base.ts';
 /** Data packs in upload beside the one being filled: two keep a fast disk busy while hashing goes on. */
 const dataUploads = 2;
 const metaUploads = 1;
+/** Chunks in compression at once: the cores, and some that wait for their turn. Only what is used of them takes memory. */
+const packedSlots = Math.min(16, 2 * availableParallelism() + 2);
 
 /** Where a chunk is: in a pack of before, in one of this session that may still be open, or there as a patch of a base. */
 export type ChunkPlace =
@@ -72,6 +76,8 @@ export class UploadSession {
   readonly #condemned: CollectionState['condemnedPacks'];
   readonly #data: PackWriter;
   readonly #meta: PackWriter;
+  /** Where chunks are packed before they go into a pack. */
+  readonly #packed = new BufferSlots({ slots: packedSlots, slotBytes: packedBound(maximumChunkBytes) });
   readonly #packIds: (string | undefined)[] = [];
   /** Packs of others that were found on the storage (value: bytes) or found missing (undefined). */
   readonly #foreignPacks = new Map<string, Promise<number | undefined>>();
@@ -247,7 +253,10 @@ export class UploadSession {
   ): Promise<{ readonly pending: PendingLocation }> {
     const { repository, level = compressionLevels.fast } = this.#options;
     const id = digest.id ?? repository.codec.idOf(kind, plain);
-    return { pending: await this.#data.append(await repository.codec.encode({ kind, plain, level, ...digest, id })) };
+    return await this.#packed.with(async (into) => {
+      const frame = await repository.codec.encode({ kind, plain, level, ...digest, id, into });
+      return { pending: await this.#data.append(frame) };
+    });
   }
 
   /** A patch when the chunk differs little from what was in its place, and that can be compared with. */

@@ -89,6 +89,7 @@ export class ChunkCodec {
   /**
    * `plain` must not change until the promise settles; parts may be views of it.
    * @param request.subChunkHashes of a data chunk, and of nothing else
+   * @param request.into memory for the payload, `packedBound` long; parts may be views of it too
    */
   async encode(request: {
     kind: FrameKind;
@@ -96,9 +97,10 @@ export class ChunkCodec {
     plain: Buffer;
     level: CompressionLevel;
     subChunkHashes?: Buffer;
+    into?: Buffer;
   }): Promise<EncodedFrame> {
-    const { kind, id, plain, subChunkHashes = noHashes } = request;
-    const packed = await compress(plain, request.level);
+    const { kind, id, plain, subChunkHashes = noHashes, into } = request;
+    const packed = await compress(plain, request.level, into);
     const raw = byteLength(packed) > plain.length * (1 - worthwhileSaving);
     const body = raw ? [plain] : packed;
     const domainKey = isTable(kind) ? undefined : this.#keys.encryptionKey;
@@ -116,7 +118,9 @@ export class ChunkCodec {
       salt,
     });
     const authenticated = header.subarray(0, authenticatedHeaderBytes);
-    const payload = domainKey ? seal({ domainKey, id, salt, header: authenticated }, body) : body;
+    const payload = domainKey
+      ? [seal({ domainKey, id, salt, header: authenticated }, body, into ?? Buffer.allocUnsafe(payloadBytes))]
+      : body;
     return {
       kind,
       id,

@@ -13,21 +13,31 @@ export const compressionLevels = { fast: 1, archive: 3 } as const;
 export type CompressionLevel = (typeof compressionLevels)[keyof typeof compressionLevels];
 
 const compressors = new Map<CompressionLevel, ZstdStreams>();
+const placingCompressors = new Map<CompressionLevel, ZstdStreams>();
 const decompressor = decompressors();
 const placingDecompressor = decompressors();
 
-/** One zstd frame of `plain`, in parts to be laid one after the other. */
-export async function compress(plain: Buffer, level: CompressionLevel): Promise<readonly Buffer[]> {
+/** Memory that the packed form of any `plainBytes` fits into, with room to spare (zstd.h, ZSTD_COMPRESSBOUND). */
+export function packedBound(plainBytes: number): number {
+  return plainBytes + Math.ceil(plainBytes / 256) + KiB;
+}
+
+/**
+ * One zstd frame of `plain`, in parts to be laid one after the other.
+ * @param into memory for it, at least `packedBound` long; the parts are views of it where that is possible
+ */
+export async function compress(plain: Buffer, level: CompressionLevel, into?: Buffer): Promise<readonly Buffer[]> {
   if (plain.length <= inlineBytes) {
     const params = { [constants.ZSTD_c_compressionLevel]: level };
     return [zstdCompressSync(plain, { params, chunkSize: Math.max(1024, plain.length + 1024) })];
   }
-  let streams = compressors.get(level);
+  const pool = into ? placingCompressors : compressors;
+  let streams = pool.get(level);
   if (!streams) {
     streams = compressorsOf(level);
-    compressors.set(level, streams);
+    pool.set(level, streams);
   }
-  return await streams.run(plain);
+  return await streams.run(plain, { into });
 }
 
 /**

@@ -3,6 +3,7 @@
  * with the chunk id and a random salt. One key is used for one message, so the nonce can be constant.
  */
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import { KiB } from '@holdfast/base';
 
 const nonce = Buffer.alloc(12);
 export const tagBytes = 16;
@@ -16,11 +17,27 @@ export type SealInput = {
   readonly header: Buffer;
 };
 
-/** Ciphertext followed by the 16-byte tag. */
-export function seal(input: SealInput, plain: readonly Buffer[]): Buffer[] {
+/** OpenSSL's output is new memory each time; up to here malloc gives the same again and again, without page faults. */
+const pieceBytes = 64 * KiB;
+
+/**
+ * Ciphertext followed by the 16-byte tag.
+ * @param into memory for both; `plain` may lie at its start and is overwritten then
+ */
+export function seal(input: SealInput, plain: readonly Buffer[], into: Buffer): Buffer {
   const cipher = createCipheriv('aes-256-gcm', frameKey(input), nonce);
   cipher.setAAD(input.header);
-  return [...plain.map((part) => cipher.update(part)), cipher.final(), cipher.getAuthTag()];
+  let used = 0;
+  for (const part of plain) {
+    for (let at = 0; at < part.length; at += pieceBytes) {
+      used += cipher.update(part.subarray(at, at + pieceBytes)).copy(into, used);
+    }
+  }
+  used += cipher.final().copy(into, used);
+  used += cipher.getAuthTag().copy(into, used);
+  const length = plain.reduce((sum, part) => sum + part.length, tagBytes);
+  if (used !== length) throw new RangeError(`memory of ${into.length} bytes is too short for ${length}`);
+  return into.subarray(0, used);
 }
 
 /** @throws when the tag does not match: wrong key, or header or payload changed */
