@@ -8,7 +8,8 @@ Protects disks of virtual machines: backs them up, brings them back, proves them
 
 const foot = `holdfast COMMAND --help explains a command. Each takes --json: one JSON object a line, the last one is the result.
 Exit codes: 0 done, 1 failed, 2 not understood, 130 interrupted.
-Environment: HOLDFAST_PASSPHRASE, HOLDFAST_NEW_PASSPHRASE (key add, rotate), HOLDFAST_DEBUG=1 (trace of a failure).`;
+Environment: HOLDFAST_PASSPHRASE, HOLDFAST_NEW_PASSPHRASE (key add, rotate), HOLDFAST_TO_PASSPHRASE (copy),
+  HOLDFAST_DEBUG=1 (trace of a failure).`;
 
 export function generalHelp(commands: readonly CommandSpecification[]): string {
   return `${head}\n${commandLines(commands)}\n  --version        Print the version\n\n${foot}`;

@@ -12,7 +12,7 @@ export type Invocation<Specification extends CommandSpecification> = {
 
 /** What the parser makes, whatever the command: values by name. */
 export type ParsedValues = {
-  readonly args: Readonly<Record<string, string | undefined>>;
+  readonly args: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly options: Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 };
 

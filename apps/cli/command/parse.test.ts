@@ -4,6 +4,22 @@ import { hasCode } from '@holdfast/base';
 import { parseWords } from './parse.ts';
 import type { CommandSpecification } from './specification.ts';
 
+test('the last argument may be several words', () => {
+  const many: CommandSpecification = {
+    name: 'sweep',
+    summary: 'Sweep rooms',
+    arguments: { rooms: { repeatable: true, summary: 'Which rooms' } },
+    options: { wet: { summary: 'With water' } },
+  };
+  const argsOf = (words: readonly string[]) => {
+    const parsed = parseWords(many, words);
+    return parsed.kind === 'values' ? parsed.args : parsed.text;
+  };
+  assert.deepEqual(argsOf([]), { rooms: [] });
+  assert.deepEqual(argsOf(['a', '--wet', 'b', 'c']), { rooms: ['a', 'b', 'c'] });
+  assert.match(JSON.stringify(argsOf(['--help'])), /\[ROOMS\.\.\.\]/);
+});
+
 const specification: CommandSpecification = {
   name: 'paint',
   summary: 'Paint a wall',

@@ -30,10 +30,10 @@ export function parseWords(specification: CommandSpecification, words: readonly 
   return {
     kind: 'values',
     args: Object.fromEntries(
-      Object.keys(specification.arguments).map((name, index) => [
-        name,
-        parser.processedArgs[index] as string | undefined,
-      ]),
+      Object.entries(specification.arguments).map(([name, { repeatable }], index) => {
+        const given = parser.processedArgs[index] as string | readonly string[] | undefined;
+        return [name, given ?? (repeatable ? [] : undefined)];
+      }),
     ),
     options: Object.fromEntries(
       Object.entries(specification.options).map(([name, option]) => [name, given[name] ?? absentValue(option)]),
@@ -47,8 +47,9 @@ function parserOf(specification: CommandSpecification): Parser {
     .exitOverride()
     .helpOption('-h, --help', 'Show this help')
     .configureHelp({ styleTitle: (title) => title, helpWidth: 120 });
-  for (const [name, { summary, required, choices }] of Object.entries(specification.arguments)) {
-    const argument = new Argument(required ? `<${name.toUpperCase()}>` : `[${name.toUpperCase()}]`, summary);
+  for (const [name, { summary, required, repeatable, choices }] of Object.entries(specification.arguments)) {
+    const shown = repeatable ? `${name.toUpperCase()}...` : name.toUpperCase();
+    const argument = new Argument(required ? `<${shown}>` : `[${shown}]`, summary);
     parser.addArgument(choices ? argument.choices(choices) : argument);
   }
   for (const [name, option] of Object.entries({ ...specification.options, ...everyCommand })) {

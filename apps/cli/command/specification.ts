@@ -22,6 +22,8 @@ export type OptionSpecification = {
 export type ArgumentSpecification = {
   readonly summary: string;
   readonly required?: true;
+  /** May be given several times; only of the last argument. */
+  readonly repeatable?: true;
   readonly choices?: readonly string[];
   readonly completes?: Completion;
 };
@@ -47,9 +49,11 @@ export type OptionValues<Options extends OptionSpecifications> = {
 };
 
 export type ArgumentValues<Arguments extends ArgumentSpecifications> = {
-  readonly [Name in keyof Arguments]: Arguments[Name] extends { readonly required: true }
-    ? Value<Arguments[Name]>
-    : Value<Arguments[Name]> | undefined;
+  readonly [Name in keyof Arguments]: Arguments[Name] extends { readonly repeatable: true }
+    ? readonly Value<Arguments[Name]>[]
+    : Arguments[Name] extends { readonly required: true }
+      ? Value<Arguments[Name]>
+      : Value<Arguments[Name]> | undefined;
 };
 
 export type CommandSpecification = {

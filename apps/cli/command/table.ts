@@ -15,6 +15,7 @@ const loaders: ReadonlyMap<string, Loader> = new Map(
     serve: () => import('../commands/serve.ts'),
     verify: () => import('../commands/verify.ts'),
     compact: () => import('../commands/compact.ts'),
+    copy: () => import('../commands/copy.ts'),
     import: () => import('../commands/import.ts'),
     'key add': () => import('../commands/key-add.ts'),
     'key rotate': () => import('../commands/key-rotate.ts'),

@@ -55,6 +55,7 @@ function pointFields(manifest: Manifest): object {
     parent: manifest.parent,
     consistency: manifest.consistency,
     label: manifest.label,
+    copied_from: manifest.copied_from ?? null,
     size_bytes: sizeOf(manifest),
     put_bytes: manifest.put_bytes,
     disks: manifest.disks.map(({ name, size_bytes, chunk_bytes, actual }) => ({

@@ -58,7 +58,7 @@ function commandCase(command: CommandSpecification): string {
       return `${flag.repeatable ? '*' : ''}${flag.flag}[${bracketed(flag.summary)}]${value}`;
     }),
     '--help[Show this help]',
-    ...words.map((word, index) => `${index + 1}:${word.name}:${action(word)}`),
+    ...words.map((word, index) => `${word.repeatable ? '*' : index + 1}:${word.name}:${action(word)}`),
   ];
   return `    ${quote(name)})
       _arguments \\

@@ -32,6 +32,7 @@ export function startHoldfast(
   const {
     HOLDFAST_PASSPHRASE: _old,
     HOLDFAST_NEW_PASSPHRASE: _new,
+    HOLDFAST_TO_PASSPHRASE: _to,
     HOLDFAST_DEBUG: _debug,
     ...inherited
   } = process.env;

@@ -11,6 +11,8 @@ export type PassphrasePlaces = {
 
 export const currentPassphrase = 'HOLDFAST_PASSPHRASE';
 export const newPassphrase = 'HOLDFAST_NEW_PASSPHRASE';
+/** Of the repository that points are copied to. */
+export const targetPassphrase = 'HOLDFAST_TO_PASSPHRASE';
 
 /** From file or environment; undefined when neither is set. @throws usage */
 export async function findPassphrase(context: Context, places: PassphrasePlaces): Promise<string | undefined> {

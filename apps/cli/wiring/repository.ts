@@ -7,6 +7,20 @@ import { type OpenedStorage, openStorage, type StorageSelection } from './storag
 
 export type RepositorySelection = StorageSelection & { readonly passphraseFile: string | undefined };
 
+/** Which of several repositories of a command is meant, when it asks for a passphrase. */
+export type PassphraseRequest = {
+  readonly variable: string;
+  /** The option that names a file. */
+  readonly option: string;
+  readonly question: string;
+};
+
+const ofTheRepository: PassphraseRequest = {
+  variable: currentPassphrase,
+  option: '--passphrase-file',
+  question: 'Passphrase: ',
+};
+
 export interface OpenedRepository extends OpenedStorage {
   readonly repository: Repository;
 }
@@ -15,12 +29,14 @@ export interface OpenedRepository extends OpenedStorage {
 export async function openSelectedRepository(
   selection: RepositorySelection,
   context: Context,
+  request: PassphraseRequest = ofTheRepository,
 ): Promise<OpenedRepository> {
   const storage = await openStorage({ selection, context });
+  const { store } = storage;
+  const { clock, signal } = context;
   try {
-    const repository = await withPassphrase(selection, context, (passphrase) =>
-      openRepository({ store: storage.store, passphrase, clock: context.clock, signal: context.signal }),
-    );
+    const open = (passphrase: string | undefined) => openRepository({ store, passphrase, clock, signal });
+    const repository = await withPassphrase(selection, context, open, request);
     return { ...storage, repository };
   } catch (error) {
     await storage[Symbol.asyncDispose]();
@@ -33,14 +49,19 @@ export async function withPassphrase<Result>(
   selection: RepositorySelection,
   context: Context,
   open: (passphrase: string | undefined) => Promise<Result>,
+  { variable, option, question }: PassphraseRequest = ofTheRepository,
 ): Promise<Result> {
-  const found = await findPassphrase(context, { file: selection.passphraseFile, variable: currentPassphrase });
+  const found = await findPassphrase(context, { file: selection.passphraseFile, variable });
   try {
     return await open(found);
   } catch (error) {
-    if (!hasCode(error, 'key_required') || !context.prompt) throw error;
+    if (!hasCode(error, 'key_required')) throw error;
+    if (!context.prompt) {
+      const remedy = `Set ${variable} or pass ${option}.`;
+      throw new HoldfastError('key_required', error.message, { cause: error, remedy });
+    }
   }
-  const typed = await context.prompt.secret('Passphrase: ', context.signal);
+  const typed = await context.prompt.secret(question, context.signal);
   if (typed === '') throw new HoldfastError('key_required', 'No passphrase was typed.');
   return await open(typed);
 }
