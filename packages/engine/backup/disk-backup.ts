@@ -17,8 +17,8 @@ import { ChangedBlocks } from './changed-blocks.ts';
 import { planChunks } from './chunk-plan.ts';
 import { checkCleanSample, chooseCleanSample } from './clean-sample.ts';
 import { type OpenPage, PageBuilder } from './page-builder.ts';
-import { type PartialChunk, readPartly } from './partial-read.ts';
-import { patchLimit } from './patch-base.ts';
+import { type PartialChunk, readOverZeros, readPartly } from './partial-read.ts';
+import { type PatchBase, patchLimit } from './patch-base.ts';
 import type { NewChunk, UploadSession } from './upload-session.ts';
 
 /** Two chunks a core in compression and a few in reading; more only costs memory. */
@@ -166,20 +166,26 @@ async function takeKnown(options: {
 
 /** Answers the bytes read. @param isLikelyNew what a patch would build on is looked at while the chunk is read */
 async function backupWhole(work: ChunkWork, isLikelyNew: boolean): Promise<number> {
-  const { repository, upload, source, geometry, pages, counters, open, chunk, into, signal } = work;
-  const index = chunk % chunksPerPage;
-  const before = open.before[index];
+  const { upload, source, geometry, open, chunk, into, signal } = work;
+  const before = open.before[chunk % chunksPerPage];
   const reading = source.read({ into, offset: chunk * geometry.chunkBytes, signal });
   const base = isLikelyNew ? upload.openPatchBase({ before, chunkBytes: into.length, withPatched: false }) : undefined;
   base?.catch(() => undefined);
   await reading;
+  await settleWhole(work, base);
+  return into.length;
+}
+
+/** @param base what `openPatchBase` answers for the parent's chunk, where it was asked already */
+async function settleWhole(work: ChunkWork, base: Promise<PatchBase | undefined> | undefined): Promise<void> {
+  const { repository, pages, counters, open, chunk, into } = work;
+  const index = chunk % chunksPerPage;
   if (isAllZero(into)) {
     counters.zero_chunks += 1;
     pages.setEntry(open, index, zeroReference);
   } else {
-    await store(work, { digest: repository.codec.digest(into), plain: into, before, base });
+    await store(work, { digest: repository.codec.digest(into), plain: into, before: open.before[index], base });
   }
-  return into.length;
 }
 
 /** Answers the bytes read; undefined when too much changed or the parent's chunk cannot be built on. */
@@ -187,11 +193,16 @@ async function backupPartly(work: ChunkWork, dirty: readonly number[]): Promise<
   const { repository, upload, source, geometry, pages, counters, open, chunk, into, signal } = work;
   const index = chunk % chunksPerPage;
   const before = open.before[index];
+  const offset = chunk * geometry.chunkBytes;
+  if (before?.kind === 'zero') {
+    const readBytes = await readOverZeros({ source, offset, dirty, into, signal });
+    await settleWhole(work, undefined);
+    return readBytes;
+  }
   const limit = patchLimit(subChunkCount(into));
-  if (before === undefined || dirty.length > limit) return undefined;
+  if (dirty.length > limit) return undefined;
   const base = await upload.openPatchBase({ before, chunkBytes: into.length, withPatched: true });
   if (!base || new Set([...base.patched.keys(), ...dirty]).size > limit) return undefined;
-  const offset = chunk * geometry.chunkBytes;
   const { codec } = repository;
   const part = await readPartly({ source, codec, base, offset, length: into.length, dirty, into, signal });
   if (isZeroChunk(part, codec, into.length)) {

@@ -39,6 +39,25 @@ for (const format of formats) {
   });
 }
 
+test('of a chunk that was zero only what was written is read', async () => {
+  const { repository } = await newRepository({ chunkBytes: 4 * subChunkBytes });
+  const chunkBytes = 4 * subChunkBytes;
+  const disk = diskOfNoise((cleanChunks + 2) * chunkBytes - 100);
+  disk.zero({ offset: cleanChunks * chunkBytes, length: 2 * chunkBytes - 100 });
+  const { point: parent } = await backupOf(repository, { vda: disk });
+  const first = 4 * cleanChunks;
+  const changed = { vda: touch(disk, [first + 1, first + 2, first + 7], 5) };
+  const written = await backupOf(repository, { vda: disk }, { parent, changed });
+  const { read_bytes } = written.point.manifest.disks[0]!.counters;
+  assert.equal(read_bytes, cleanChunks * chunkBytes + 3 * subChunkBytes - 100);
+  await assertRestores(repository, written.point, { vda: disk });
+  const untouched = await backupOf(repository, { vda: disk }, { resource: 'volumes/other' });
+  assert.deepEqual(await kindsOf(repository, untouched.point), await kindsOf(repository, written.point));
+  disk.zero({ offset: cleanChunks * chunkBytes, length: 2 * chunkBytes - 100 });
+  const back = await backupOf(repository, { vda: disk }, { parent, changed });
+  assert.deepEqual(await entriesOf(repository, back.point), await entriesOf(repository, parent));
+});
+
 test('the id of a chunk that was read in part is that of the whole chunk', async () => {
   const { repository } = await newRepository({ chunkBytes: 4 * subChunkBytes });
   const disk = diskOfNoise(cleanChunks * 4 * subChunkBytes);

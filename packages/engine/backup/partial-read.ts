@@ -1,9 +1,10 @@
 /**
- * A chunk of which little changed: only its changed sub-chunks are read. For the others the hashes speak that are stored
- * with the chunk's base; the id over all of them is the same as if the whole chunk had been read.
+ * A chunk that changed in part: only its changed sub-chunks are read. The others are known: they are zero, or the hashes
+ * that are stored with the chunk's base speak for them; the id over all of them is the same as if the whole chunk had been
+ * read.
  */
 import type { BlockSource } from '@holdfast/base';
-import { type ChunkDigest, changedSubChunks, subChunkBytes } from '../chunk/chunk-digest.ts';
+import { type ChunkDigest, changedSubChunks, subChunkBytes, subChunkOf } from '../chunk/chunk-digest.ts';
 import { hashBytes } from '../chunk/hash.ts';
 import type { ChunkCodec } from '../codec/chunk-codec.ts';
 import type { PatchBase } from './patch-base.ts';
@@ -35,19 +36,14 @@ export async function readPartly(request: {
 }): Promise<PartialChunk> {
   const { source, codec, base, offset, length, dirty, into, signal } = request;
   const contents = new Map(base.patched);
-  const reads: Promise<void>[] = [];
   let readBytes = 0;
-  for (let at = 0; at < dirty.length; ) {
-    let end = at + 1;
-    while (dirty[end] === dirty[end - 1]! + 1) end += 1;
-    const start = dirty[at]! * subChunkBytes;
-    const run = into.subarray(readBytes, readBytes + Math.min((end - at) * subChunkBytes, length - start));
-    reads.push(source.read({ into: run, offset: offset + start, signal }));
-    for (let index = 0; at < end; index += 1, at += 1) {
-      contents.set(dirty[at]!, run.subarray(index * subChunkBytes, (index + 1) * subChunkBytes));
-    }
+  const reads = runsOf(dirty).map(({ first, count }) => {
+    const start = first * subChunkBytes;
+    const run = into.subarray(readBytes, readBytes + Math.min(count * subChunkBytes, length - start));
+    for (let index = 0; index < count; index += 1) contents.set(first + index, subChunkOf(run, index));
     readBytes += run.length;
-  }
+    return source.read({ into: run, offset: offset + start, signal });
+  });
   await settled(reads);
   const hashes = Buffer.from(base.digest.subChunkHashes);
   for (const [index, content] of contents) codec.subChunkHash(content).copy(hashes, index * hashBytes);
@@ -57,6 +53,40 @@ export async function readPartly(request: {
     contents,
     readBytes,
   };
+}
+
+/**
+ * Fills `into`, which is as long as the chunk, with a chunk that is zero but for what is read. Answers the bytes read.
+ * @throws source errors
+ */
+export async function readOverZeros(request: {
+  readonly source: BlockSource;
+  readonly offset: number;
+  readonly dirty: readonly number[];
+  readonly into: Buffer;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<number> {
+  const { source, offset, dirty, into, signal } = request;
+  into.fill(0);
+  let readBytes = 0;
+  const reads = runsOf(dirty).map(({ first, count }) => {
+    const run = into.subarray(first * subChunkBytes, (first + count) * subChunkBytes);
+    readBytes += run.length;
+    return source.read({ into: run, offset: offset + first * subChunkBytes, signal });
+  });
+  await settled(reads);
+  return readBytes;
+}
+
+/** Neighbours in one request. @param numbers ascending */
+function runsOf(numbers: readonly number[]): { readonly first: number; readonly count: number }[] {
+  const runs: { first: number; count: number }[] = [];
+  for (const number of numbers) {
+    const last = runs.at(-1);
+    if (last && number === last.first + last.count) last.count += 1;
+    else runs.push({ first: number, count: 1 });
+  }
+  return runs;
 }
 
 /** All of them, also after a failure: nobody may write into a buffer that is used again. */
