@@ -16,6 +16,8 @@ export {
   maximumTrashDays,
 } from './collect/collect.ts';
 export type { Holder } from './collect/holders.ts';
+export type { StorageExplained } from './collect/explain-storage.ts';
+export { type DeletionPreview, previewDeletion } from './collect/preview-deletion.ts';
 export { choosePoints, deletePoints, undeletePoints } from './collect/trash.ts';
 export { type CompactOptions, type CompactReport, compact } from './collect/compact.ts';
 export type { CopiedPoint } from './copy/copy-point.ts';

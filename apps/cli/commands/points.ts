@@ -1,6 +1,6 @@
 /** `holdfast points`: what can be restored. */
 import { formatBytes, HoldfastError } from '@holdfast/base';
-import { checkResource, listPoints, type Manifest } from '@holdfast/engine';
+import { checkResource, type ListedPoint, listPoints, type Manifest } from '@holdfast/engine';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { layOutColumns } from '../terminal/columns.ts';
@@ -13,18 +13,26 @@ export const command = defineCommand(
     name: 'points',
     summary: 'List restore points',
     arguments: {},
-    options: { ...repositoryOptions, resource: { value: 'NAME', summary: 'Only those of this volume or instance' } },
+    options: {
+      ...repositoryOptions,
+      resource: { value: 'NAME', summary: 'Only those of this volume or instance' },
+      trashed: { summary: 'Those in the trash instead, and since when they are there' },
+    },
   },
   async ({ options, context }) => {
     const { output, signal } = context;
     const resource = options.resource === undefined ? undefined : checkResource(options.resource);
     await using opened = await openSelectedRepository(options, context);
-    const { points, damaged } = await listPoints({ repository: opened.repository, resource, signal });
-    const manifests = points.map(({ manifest }) => manifest);
+    const { points, damaged } = await listPoints({
+      repository: opened.repository,
+      resource,
+      states: [options.trashed ? 'trashed' : 'available'],
+      signal,
+    });
     for (const { pointId, resource: of, error } of damaged) output.warn(`Point ${pointId} of ${of}: ${error.message}`);
     output.result(
       {
-        points: manifests.map(pointFields),
+        points: points.map(pointFields),
         damaged: damaged.map(({ pointId, resource: of, error }) => ({
           point: pointId,
           resource: of,
@@ -32,7 +40,9 @@ export const command = defineCommand(
           detail: error.message,
         })),
       },
-      manifests.length === 0 ? 'No restore points.' : pointLines(manifests).join('\n'),
+      points.length === 0
+        ? `No restore points${options.trashed ? ' in the trash' : ''}.`
+        : pointLines(points, options.trashed).join('\n'),
     );
     if (damaged.length === 0) return;
     throw new HoldfastError('repository_damaged', `${damaged.length} manifests cannot be read.`, {
@@ -41,9 +51,11 @@ export const command = defineCommand(
   },
 );
 
-function pointFields(manifest: Manifest): object {
+function pointFields({ manifest, state, trashedAt }: ListedPoint): object {
   return {
     point: manifest.id,
+    state,
+    trashed_at: trashedAt ?? null,
     resource: manifest.resource,
     created_at: manifest.created_at,
     zone: manifest.zone,
@@ -67,13 +79,14 @@ function pointFields(manifest: Manifest): object {
   };
 }
 
-function pointLines(manifests: readonly Manifest[]): readonly string[] {
-  const short = shortPointIds(manifests.map(({ id }) => id));
+function pointLines(points: readonly ListedPoint[], isTrash: boolean): readonly string[] {
+  const short = shortPointIds(points.map(({ manifest }) => manifest.id));
   return layOutColumns(
     [
       { title: 'POINT' },
       { title: 'RESOURCE' },
       { title: 'TAKEN' },
+      ...(isTrash ? [{ title: 'DELETED' }] : []),
       { title: 'KIND' },
       { title: 'SERIES' },
       { title: 'DISKS' },
@@ -81,10 +94,11 @@ function pointLines(manifests: readonly Manifest[]): readonly string[] {
       { title: 'STORED', align: 'right' },
       { title: 'LABEL' },
     ],
-    manifests.map((manifest) => [
+    points.map(({ manifest, trashedAt }) => [
       short.get(manifest.id) ?? manifest.id,
       manifest.resource,
       formatLocalTime(manifest.created_at),
+      ...(isTrash ? [trashedAt === undefined ? '-' : formatLocalTime(trashedAt)] : []),
       manifest.origin === 'import' ? 'import' : manifest.actual,
       manifest.series === null ? '-' : `${manifest.series.slice(-6)}/${manifest.increment_id}`,
       manifest.disks.map(({ name }) => name).join(','),

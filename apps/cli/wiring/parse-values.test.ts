@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { hasCode, MiB } from '@holdfast/base';
 import { fakeClock } from '@holdfast/testing';
 import { parseChunkSize } from './chunk-size.ts';
-import { parseBytes, parseDuration, parsePercent, parseTime, splitDiskValue } from './parse-values.ts';
+import { parseBytes, parseDuration, parsePercent, parseTime, parseWhole, splitDiskValue } from './parse-values.ts';
 
 const isUsage = (error: unknown): boolean => hasCode(error, 'usage');
 
@@ -72,6 +72,14 @@ test('durations have a unit', () => {
   }
   for (const text of ['', '0s', '-1h', '5', 'h', '1y', '1h30m', '99999999999w', '0.0001s']) {
     assert.throws(() => parseDuration('--x', text), isUsage, text);
+  }
+});
+
+test('whole numbers', () => {
+  assert.equal(parseWhole('--x', '0'), 0);
+  assert.equal(parseWhole('--x', '030'), 30);
+  for (const text of ['', '-1', '1.5', '7d', ' 7', '1e3', '99999999999']) {
+    assert.throws(() => parseWhole('--x', text), isUsage, text);
   }
 });
 

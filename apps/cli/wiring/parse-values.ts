@@ -13,6 +13,12 @@ export function parseBytes(option: string, text: string): number {
   });
 }
 
+/** "0", "7". @throws usage */
+export function parseWhole(option: string, text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new HoldfastError('usage', `${option} does not take "${text}".`, { remedy: 'Give a whole number, such as 7.' });
+}
+
 /** "50", "50%", "12.5%"; above 0, up to 100. @throws usage */
 export function parsePercent(option: string, text: string): number {
   const percent = /^\d+(?:\.\d+)?%?$/.test(text) ? Number.parseFloat(text) : Number.NaN;

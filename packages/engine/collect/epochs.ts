@@ -68,16 +68,35 @@ export async function holdersOf(
   epoch: Epoch,
   signal?: AbortSignal,
 ): Promise<readonly string[]> {
+  const noted = epoch.hasHolders ? await readHolders(repository, epoch.name, signal) : undefined;
+  if (noted) return noted;
+  const sessions = await sessionIds(repository, signal);
   const { name } = epoch;
-  const noted =
-    epoch.hasHolders && (await readPart({ repository, name, part: 'holders', schema: holdersSchema, signal }));
-  if (noted) return noted.sessions;
-  const sessions: string[] = [];
-  for await (const { key } of repository.store.list(sessionsPrefix, { signal }))
-    sessions.push(key.slice(sessionsPrefix.length));
   const body = { buffers: [encodeDocument({ version: 1, sessions })] };
   await repository.store.put(epochKey(name, 'holders'), body, { signal });
   return sessions;
+}
+
+/** The same without noting anything. */
+export async function holdersListed(
+  repository: Repository,
+  name: string,
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  return (await readHolders(repository, name, signal)) ?? (await sessionIds(repository, signal));
+}
+
+async function readHolders(
+  repository: Repository,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[] | undefined> {
+  return (await readPart({ repository, name, part: 'holders', schema: holdersSchema, signal }))?.sessions;
+}
+
+async function sessionIds(repository: Repository, signal: AbortSignal | undefined): Promise<readonly string[]> {
+  const listed = await Array.fromAsync(repository.store.list(sessionsPrefix, { signal }));
+  return listed.map(({ key }) => key.slice(sessionsPrefix.length));
 }
 
 /** Puts the outcome, or answers the one that is there: that one is carried out. */

@@ -4,6 +4,7 @@ import { parsePointKey, pointsPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { decodeManifest, type Manifest } from './manifest.ts';
 import { type PointState, PointStates } from './point-states.ts';
+import type { Tomb } from './tombs.ts';
 
 /** Manifests are a few KiB; this many at once hide a network storage's latency. */
 const manifestLanes = 16;
@@ -11,7 +12,11 @@ const manifestLanes = 16;
 export type RestorePoint = { readonly key: string; readonly manifest: Manifest };
 
 /** A point as the storage lists it, and what became of it. */
-export type ListedPoint = RestorePoint & { readonly state: PointState };
+export type ListedPoint = RestorePoint & {
+  readonly state: PointState;
+  /** Since when it is in the trash, if it is; ISO 8601. */
+  readonly trashedAt: string | undefined;
+};
 
 /** A point that is listed on the storage but cannot be read. */
 export type DamagedPoint = {
@@ -52,12 +57,12 @@ export async function listPoints(request: Request): Promise<PointListing> {
     lanes: manifestLanes,
     signal,
     run: async ({ key, resource, pointId }) => {
-      const { state } = await pointStates.inTrash(pointId);
+      const { state, tomb } = await pointStates.inTrash(pointId);
       if (!states.includes(state) && !states.includes('void')) return;
       try {
         const point = known?.get(key) ?? (await readPoint(repository, key, signal));
         const now = await pointStates.stateOf({ state, pointId, sessionId: point.manifest.session });
-        if (states.includes(now)) points.push({ ...point, state: now });
+        if (states.includes(now)) points.push({ ...point, state: now, trashedAt: trashedAt(now, tomb) });
       } catch (error) {
         if (hasCode(error, 'object_not_found')) return;
         if (!hasCode(error, 'repository_damaged', 'repository_newer')) throw error;
@@ -147,16 +152,20 @@ async function readWanted(
   states: readonly PointState[],
 ): Promise<ListedPoint | HoldfastError | undefined> {
   const known = await PointStates.readOne({ repository, pointId, signal });
-  const { state } = await known.inTrash(pointId);
+  const { state, tomb } = await known.inTrash(pointId);
   if (!states.includes(state) && !states.includes('void')) return notInState(pointId, state);
   try {
     const point = await readPoint(repository, key, signal);
     const now = await known.stateOf({ state, pointId, sessionId: point.manifest.session });
-    return states.includes(now) ? { ...point, state: now } : notInState(pointId, now);
+    return states.includes(now) ? { ...point, state: now, trashedAt: trashedAt(now, tomb) } : notInState(pointId, now);
   } catch (error) {
     if (!hasCode(error, 'object_not_found')) throw error;
     return undefined;
   }
+}
+
+function trashedAt(state: PointState, tomb: Tomb | undefined): string | undefined {
+  return state === 'trashed' ? tomb?.at : undefined;
 }
 
 /** Why a point that is listed is not one that was asked for. */

@@ -70,7 +70,7 @@ for (const version of readdirSync(root).toSorted()) {
       }
       const check = await checkRepository({ repository });
       assert.deepEqual(check.missingPacks, []);
-      assert.equal(check.unreferencedPacks.count, 0);
+      assert.equal(check.explained?.orphaned.packs, 0);
       assert.equal(check.encrypted, name === 'encrypted');
     });
 

@@ -1,5 +1,6 @@
 /** What lies in a repository, without reading content: points, packs in use and not, open sessions. */
-import { HoldfastError } from '@holdfast/base';
+import { HoldfastError, hasCode } from '@holdfast/base';
+import { explainStorage, type StorageExplained } from '../collect/explain-storage.ts';
 import { listPoints } from '../manifest/points.ts';
 import { Forwardings, type SlotPlace } from '../pack/forwardings.ts';
 import { indexPrefix, packsPrefix } from '../repository/layout.ts';
@@ -23,8 +24,8 @@ export type RepositoryCheck = {
   readonly dataPacks: Sum;
   readonly metaPacks: Sum;
   readonly indexRuns: Sum;
-  /** Packs that no point refers to: of a backup that is running, or left over from one that failed. */
-  readonly unreferencedPacks: Sum;
+  /** Undefined when something cannot be read that says what is in use. */
+  readonly explained: StorageExplained | undefined;
   readonly sessions: readonly (SessionRecord & { readonly liveness: ReturnType<typeof livenessOf> })[];
 };
 
@@ -36,8 +37,7 @@ export async function checkRepository(options: {
   const { repository, signal } = options;
   const { points, damaged } = await listPoints({ repository, signal });
   const forwardings = new Forwardings(repository);
-  const { needs, moved } = await collectNeeds({ repository, points, forwardings, signal });
-  const needed = new Set([...needs.flatMap(({ packs }) => [...packs]), ...moved]);
+  const { needs } = await collectNeeds({ repository, points, forwardings, signal });
   for (const { problem } of needs) if (problem !== undefined) throw new HoldfastError('repository_damaged', problem);
   const present = new Map<string, number>();
   const sumOf = async (prefix: string, onPack?: (packId: string, bytes: number) => void): Promise<Sum> => {
@@ -65,7 +65,6 @@ export async function checkRepository(options: {
       }
     }
   }
-  const unreferenced = [...present].filter(([packId]) => !needed.has(packId));
   const sessions = await listSessions(repository, signal);
   return {
     configuration: repository.configuration,
@@ -77,7 +76,10 @@ export async function checkRepository(options: {
     dataPacks,
     metaPacks,
     indexRuns,
-    unreferencedPacks: { count: unreferenced.length, bytes: unreferenced.reduce((sum, [, bytes]) => sum + bytes, 0) },
+    explained: await explainStorage({ repository, signal }).catch((error: unknown) => {
+      if (!hasCode(error, 'collect_refused', 'repository_damaged')) throw error;
+      return undefined;
+    }),
     sessions: sessions.map((session) => ({ ...session, liveness: livenessOf(session.process) })),
   };
 }
