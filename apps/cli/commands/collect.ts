@@ -1,6 +1,6 @@
 /** `holdfast collect`: purge the trash, and free what no point needs. */
 import { formatBytes, HoldfastError, isId } from '@holdfast/base';
-import { type CollectReport, collect, defaultTrashDays, maximumTrashDays } from '@holdfast/engine';
+import { type CollectReport, collect, defaultTrashDays, maximumTrashDays } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { formatCount } from '../terminal/format.ts';

@@ -1,6 +1,6 @@
 /** `holdfast compact`: out of packs that are mostly dead, what is live goes into new ones. */
 import { formatBytes } from '@holdfast/base';
-import { type CompactReport, compact } from '@holdfast/engine';
+import { type CompactReport, compact } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { formatCount } from '../terminal/format.ts';

@@ -1,16 +1,15 @@
 /** `holdfast copy`: points of one repository in another one as well. */
 import { formatBytes, HoldfastError } from '@holdfast/base';
+import { checkResource, type RestorePoint } from '@holdfast/engine';
 import {
   assertAllCopied,
   type CopiedPoint,
   type CopyOptions,
   type CopyPlan,
   type CopyReport,
-  checkResource,
   copyPoints,
   planCopy,
-  type RestorePoint,
-} from '@holdfast/engine';
+} from '@holdfast/engine/care';
 import type { StorageUsage } from '@holdfast/storage';
 import { repositoryOptions } from '../command/common-options.ts';
 import type { Context } from '../command/invocation.ts';

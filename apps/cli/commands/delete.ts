@@ -1,6 +1,7 @@
 /** `holdfast delete`: points into the trash. */
 import { formatBytes } from '@holdfast/base';
-import { checkResource, choosePoints, defaultTrashDays, deletePoints, previewDeletion } from '@holdfast/engine';
+import { checkResource } from '@holdfast/engine';
+import { choosePoints, defaultTrashDays, deletePoints, previewDeletion } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { formatCount } from '../terminal/format.ts';

@@ -1,5 +1,5 @@
 /** `holdfast key remove`: one passphrase less. */
-import { removeKey } from '@holdfast/engine';
+import { removeKey } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { withPassphrase } from '../wiring/repository.ts';

@@ -1,6 +1,7 @@
 /** `holdfast key rotate`: a new passphrase in place of the one given. */
 import { HoldfastError } from '@holdfast/base';
-import { rotateKey, unlockSecret } from '@holdfast/engine';
+import { unlockSecret } from '@holdfast/engine';
+import { rotateKey } from '@holdfast/engine/care';
 import { newPassphraseOption, repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { choosePassphrase, newPassphrase } from '../wiring/passphrase.ts';

@@ -1,6 +1,6 @@
 /** `holdfast repo adopt`: take a storage into use of which only itself is left. */
 import { HoldfastError } from '@holdfast/base';
-import { adoptRepository } from '@holdfast/engine';
+import { adoptRepository } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { formatCount, formatLocalTime } from '../terminal/format.ts';

@@ -1,6 +1,6 @@
 /** `holdfast repo check`: is there a repository, can it be opened, what is in it. */
 import { formatBytes, HoldfastError } from '@holdfast/base';
-import { checkRepository, type RepositoryCheck, type StorageExplained } from '@holdfast/engine';
+import { checkRepository, type RepositoryCheck, type StorageExplained } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { formatCount } from '../terminal/format.ts';

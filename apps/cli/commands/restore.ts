@@ -2,14 +2,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatBytes, HoldfastError } from '@holdfast/base';
-import {
-  findPoint,
-  type ManifestDisk,
-  type Repository,
-  type RestoreOutcome,
-  type RestorePoint,
-  restoreDisk,
-} from '@holdfast/engine';
+import { findPoint, type ManifestDisk, type Repository, type RestorePoint } from '@holdfast/engine';
+import { type RestoreOutcome, restoreDisk } from '@holdfast/engine/restore';
 import { type ImageFormat, parseBlockLocation } from '@holdfast/hypervisor';
 import { openBlockTarget } from '@holdfast/hypervisor/target';
 import { repositoryOptions } from '../command/common-options.ts';

@@ -1,7 +1,8 @@
 /** `holdfast serve`: a point as a disk that QEMU and others can open, without restoring it. */
 import { resolve } from 'node:path';
 import { type BlockSource, toProblem } from '@holdfast/base';
-import { findPoint, openPointDisk } from '@holdfast/engine';
+import { findPoint } from '@holdfast/engine';
+import { openPointDisk } from '@holdfast/engine/restore';
 import { formatNbdUri } from '@holdfast/hypervisor';
 import { serveNbd } from '@holdfast/hypervisor/server';
 import { repositoryOptions } from '../command/common-options.ts';

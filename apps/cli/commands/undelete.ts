@@ -1,5 +1,6 @@
 /** `holdfast undelete`: points back out of the trash. */
-import { checkResource, choosePoints, undeletePoints } from '@holdfast/engine';
+import { checkResource } from '@holdfast/engine';
+import { choosePoints, undeletePoints } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { formatCount } from '../terminal/format.ts';

@@ -1,6 +1,7 @@
 /** `holdfast verify`: can everything be restored? */
 import { formatBytes, HoldfastError } from '@holdfast/base';
-import { assertClean, checkResource, verifyRepository } from '@holdfast/engine';
+import { checkResource } from '@holdfast/engine';
+import { assertClean, verifyRepository } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { formatCount, formatDuration } from '../terminal/format.ts';

@@ -1,5 +1,5 @@
 /** Sessions as commands show them. */
-import type { Holder } from '@holdfast/engine';
+import type { Holder } from '@holdfast/engine/care';
 import { formatLocalTime } from '../terminal/format.ts';
 
 export function sessionFields({ id, role, resource, started_at: startedAt, process, liveness }: Holder): object {

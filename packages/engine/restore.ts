@@ -1,0 +1,3 @@
+/** Getting disks back. */
+export { type RestoreOptions, type RestoreOutcome, type RestoreProgress, restoreDisk } from './restore/restore-disk.ts';
+export { openPointDisk, type PointDiskOptions } from './serve/point-disk.ts';
