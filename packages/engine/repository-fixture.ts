@@ -9,8 +9,10 @@ import type { HashAlgorithm } from './chunk/hash.ts';
 import { listPoints, type RestorePoint } from './manifest/points.ts';
 import { MapReader } from './map/map-reader.ts';
 import { locationsOf } from './map/reference-list.ts';
+import { encodeDocument } from './repository/document.ts';
 import { deriveDomainKeys } from './repository/domain-keys.ts';
 import { ChunkCodec } from './codec/chunk-codec.ts';
+import { epochKey } from './repository/layout.ts';
 import { initRepository, openRepository, type Repository } from './repository/repository.ts';
 import { restoreDisk } from './restore/restore-disk.ts';
 import { tableOfPoint } from './verify/point-packs.ts';
@@ -146,4 +148,21 @@ export async function countedUses(repository: Repository, point: RestorePoint): 
 
 function sorted(table: Readonly<Record<string, readonly number[]>>): Uses {
   return Object.fromEntries(Object.entries(table).sort(([left], [right]) => (left < right ? -1 : 1)));
+}
+
+export const condemnedKey = epochKey('00000001-0a1b2c3d', 'condemned');
+
+/** Announces that these packs will be collected. */
+export async function condemn(repository: Repository, packs: readonly string[]): Promise<void> {
+  const { domain } = repository;
+  const content = encodeDocument({
+    version: 1,
+    packs: packs.map((pack) => ({ domain, pack, kind: 'data', moved: false })),
+  });
+  await repository.store.put(condemnedKey, { buffers: [content] });
+}
+
+/** Ids of the packs that the point uses. */
+export async function packsOf(repository: Repository, point: RestorePoint): Promise<readonly string[]> {
+  return Object.keys(await tableUses(repository, point)).map((name) => name.split(' ')[1]!);
 }

@@ -5,16 +5,17 @@ import { HoldfastError, hasCode } from '@holdfast/base';
 import type { BlobStore } from '@holdfast/storage';
 import { faultyStore, MemoryDisk, MemorySource, MemoryTarget, noise, seededRandom } from '@holdfast/testing';
 import { listPoints, type RestorePoint } from '../manifest/points.ts';
-import { encodeDocument } from '../repository/document.ts';
-import { epochKey, packIdOf } from '../repository/layout.ts';
+import { packIdOf } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import {
   assertRestores,
   assertVerifies,
   backupOf,
+  condemn,
+  condemnedKey,
   newRepository,
+  packsOf,
   smallChunkBytes,
-  tableUses,
   through,
 } from '../repository-fixture.ts';
 import { restoreDisk } from '../restore/restore-disk.ts';
@@ -157,22 +158,6 @@ test('a session that was fenced while it ran does not commit', async () => {
   );
   await assertNothingNew(repository);
 });
-
-const condemnedKey = epochKey('00000001-0a1b2c3d', 'condemned');
-
-/** Announces that these packs will be collected. */
-async function condemn(repository: Repository, packs: readonly string[]): Promise<void> {
-  const { domain } = repository;
-  const content = encodeDocument({
-    version: 1,
-    packs: packs.map((pack) => ({ domain, pack, kind: 'data', moved: false })),
-  });
-  await repository.store.put(condemnedKey, { buffers: [content] });
-}
-
-async function packsOf(repository: Repository, point: RestorePoint): Promise<readonly string[]> {
-  return Object.keys(await tableUses(repository, point)).map((name) => name.split(' ')[1]!);
-}
 
 test('content in condemned packs is uploaded again', async () => {
   const { repository } = await newRepository();

@@ -2,13 +2,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasCode } from '@holdfast/base';
-import { type MemoryStore, seededRandom } from '@holdfast/testing';
+import { type FaultScript, faultyStore, type MemoryStore, seededRandom } from '@holdfast/testing';
 import { entriesOf } from '../backup/patched-chunks-fixture.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import { locationsOf } from '../map/reference-list.ts';
 import { packKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
-import { assertRestores, assertVerifies, newRepository, restored, through } from '../repository-fixture.ts';
+import {
+  assertRestores,
+  assertVerifies,
+  condemn,
+  newRepository,
+  packsOf,
+  restored,
+  through,
+} from '../repository-fixture.ts';
 import { listSessions } from '../session/session.ts';
 import { assertCopied, copyOf, makePatched, makeVolume, type Original } from './copy-fixture.ts';
 import { assertAllCopied, copyPoints } from './copy-points.ts';
@@ -127,6 +135,28 @@ test('a copy that is damaged in the target is no base: the next point is copied 
   const made = report.copies.find(({ isNew }) => isNew)!;
   assert.match(made.warnings.join(), /is damaged/);
   await assertRestores(target, made.to, second!.disks);
+});
+
+test('packs of the target that are condemned while a copy builds on them make it read everything', async () => {
+  const { repository: source } = await newRepository();
+  const { store, repository: target } = await newRepository();
+  const [first, second] = await makePatched(source);
+  const { copies } = await copyPoints({ source, target, points: [first!.point.manifest.id] });
+  const condemned = await packsOf(target, copies[0]!.to);
+  let began: Promise<void> | undefined;
+  const script: FaultScript = ({ verb, key }) => {
+    if (verb === 'put' && key.includes('/data/')) began ??= condemn(target, condemned);
+    return undefined;
+  };
+  const watched = through(target, faultyStore({ store, script }));
+  const report = await copyPoints({ source, target: watched, points: [second!.point.manifest.id] });
+  await began;
+  assertAllCopied(report);
+  const { to } = report.copies.find(({ isNew }) => isNew)!;
+  const used = await packsOf(target, to);
+  assert.ok(began && !used.some((pack) => condemned.includes(pack)));
+  await assertRestores(target, to, second!.disks);
+  assert.equal(to.manifest.series, second!.point.manifest.series);
 });
 
 test('a base that is damaged in the source costs a full read and nothing else', async () => {
