@@ -11,6 +11,7 @@ export type { StorageExplained } from './collect/explain-storage.ts';
 export { type DeletionPreview, previewDeletion } from './collect/preview-deletion.ts';
 export { choosePoints, deletePoints, undeletePoints } from './collect/trash.ts';
 export { type CompactOptions, type CompactReport, compact } from './collect/compact.ts';
+export { type HealReport, heal } from './collect/heal.ts';
 export type { CopiedPoint } from './copy/copy-point.ts';
 export {
   assertAllCopied,
@@ -24,6 +25,7 @@ export {
 export { type AdoptReport, adoptRepository } from './repository/adopt.ts';
 export { type RotatedKey, type RotateKeyOptions, removeKey, rotateKey } from './repository/key-rotation.ts';
 export { checkRepository, type RepositoryCheck } from './verify/check-repository.ts';
+export { flaggedPoints } from './verify/flagged-points.ts';
 export {
   assertClean,
   type PointVerdict,

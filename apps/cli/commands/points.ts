@@ -1,6 +1,7 @@
 /** `holdfast points`: what can be restored. */
 import { formatBytes, HoldfastError } from '@holdfast/base';
 import { checkResource, type ListedPoint, listPoints, type Manifest } from '@holdfast/engine';
+import { flaggedPoints, type PointVerdict } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { layOutColumns } from '../terminal/columns.ts';
@@ -29,10 +30,19 @@ export const command = defineCommand(
       states: [options.trashed ? 'trashed' : 'available'],
       signal,
     });
+    const flagged = options.trashed
+      ? new Map<string, PointVerdict>()
+      : await flaggedPoints({ repository: opened.repository, resource, signal });
+    for (const { pointId, resource: of, problems } of flagged.values()) {
+      output.warn(`Point ${pointId} of ${of} cannot be restored whole: ${problems.join(' ')}`);
+    }
     for (const { pointId, resource: of, error } of damaged) output.warn(`Point ${pointId} of ${of}: ${error.message}`);
     output.result(
       {
-        points: points.map(pointFields),
+        points: points.map((point) => ({
+          ...pointFields(point),
+          problems: flagged.get(point.manifest.id)?.problems ?? [],
+        })),
         damaged: damaged.map(({ pointId, resource: of, error }) => ({
           point: pointId,
           resource: of,

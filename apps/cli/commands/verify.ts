@@ -1,7 +1,7 @@
 /** `holdfast verify`: can everything be restored? */
 import { formatBytes, HoldfastError } from '@holdfast/base';
 import { checkResource } from '@holdfast/engine';
-import { assertClean, verifyRepository } from '@holdfast/engine/care';
+import { assertClean, heal, type VerifyOptions, verifyRepository } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { formatCount, formatDuration } from '../terminal/format.ts';
@@ -21,6 +21,7 @@ export const command = defineCommand(
       ...repositoryOptions,
       presence: { summary: 'Only look whether everything is there' },
       resource: { value: 'NAME', summary: 'Only the points of this volume or instance' },
+      heal: { summary: 'Bring lost chunks back from where later backups have stored them' },
       maxAge: { value: 'DURATION', summary: 'Only packs that were not found good within this time, such as 30d' },
       maxDuration: { value: 'DURATION', summary: 'Stop after this time, such as 2h; the next run goes on' },
     },
@@ -37,7 +38,7 @@ export const command = defineCommand(
     await using opened = await openSelectedRepository(options, context);
     const startedMs = clock.monotonicMs();
     using progress = output.progress('verify');
-    const report = await verifyRepository({
+    const request: VerifyOptions = {
       repository: opened.repository,
       scope: options.presence ? 'presence' : 'scrub',
       resource,
@@ -45,10 +46,19 @@ export const command = defineCommand(
       maxDurationMs,
       signal,
       onProgress: (step) => progress.update(step),
-    });
+    };
+    const found = await verifyRepository(request);
+    const healed = options.heal ? await heal({ repository: opened.repository, signal }) : undefined;
+    // What was read just now need not be read again: only what heals and what is bad.
+    const agoMs = clock.monotonicMs() - startedMs;
+    const report = healed?.healedChunks
+      ? await verifyRepository({ ...request, maxAgeMs: Math.max(maxAgeMs ?? 0, Math.ceil(agoMs)) })
+      : found;
+    const checkedPacks = found.packs.checked;
+    const checkedBytes = report === found ? found.checkedBytes : found.checkedBytes + report.checkedBytes;
     progress[Symbol.dispose]();
     const durationMs = clock.monotonicMs() - startedMs;
-    const { packs, points, checkedBytes } = report;
+    const { packs, points } = report;
     const lines = points
       .filter(({ ok }) => !ok)
       .flatMap(({ pointId, resource: of, problems }) => problems.map((problem) => `${pointId} of ${of}: ${problem}`));
@@ -56,8 +66,10 @@ export const command = defineCommand(
     const unchecked = points.filter(({ checked }) => !checked).length;
     if (!report.recorded) output.warn('The storage takes no records: the next run begins from the start.');
     const rest = [
-      ...(packs.young > 0 ? [`${formatCount(packs.young, 'pack')} read lately`] : []),
-      ...(packs.left > 0 ? [`${formatCount(packs.left, 'pack')} left for the next run`] : []),
+      ...(healed ? [`${formatCount(healed.healedChunks, 'chunk')} healed`] : []),
+      ...(found.packs.young > 0 ? [`${formatCount(found.packs.young, 'pack')} read lately`] : []),
+      ...(found.packs.left > 0 ? [`${formatCount(found.packs.left, 'pack')} left for the next run`] : []),
+      ...(packs.contained > 0 ? [`${formatCount(packs.contained, 'pack')} with damage that no point needs`] : []),
       ...(unchecked > 0 ? [`${formatCount(unchecked, 'point')} not looked through`] : []),
     ];
     const read = options.presence ? '' : `, ${formatBytes(checkedBytes)} read`;
@@ -71,7 +83,8 @@ export const command = defineCommand(
           checked,
           problems,
         })),
-        packs,
+        packs: { ...packs, checked: checkedPacks, left: found.packs.left, young: found.packs.young },
+        ...(healed && { healed_chunks: healed.healedChunks, lost_chunks: healed.lostChunks - healed.healedChunks }),
         recorded: report.recorded,
         checked_bytes: checkedBytes,
         duration_ms: Math.round(durationMs),
@@ -79,7 +92,7 @@ export const command = defineCommand(
       [
         ...lines,
         `${good} of ${formatCount(points.length, 'point')} ${options.presence ? 'complete' : 'proved right'}; ` +
-          `${formatCount(packs.checked, 'pack')} checked${read} in ${formatDuration(durationMs)}${rest.map((part) => `; ${part}`).join('')}`,
+          `${formatCount(checkedPacks, 'pack')} checked${read} in ${formatDuration(durationMs)}${rest.map((part) => `; ${part}`).join('')}`,
       ].join('\n'),
     );
     assertClean(report);

@@ -35,10 +35,10 @@ export class ChangedBlocks {
     for await (const extent of extents) changed.#add(checked(extent, geometry));
     for (let chunk = 0; chunk < geometry.chunkCount; chunk += 1) {
       const known = chunk < parent.chunkCount && chunkLengthAt(parent, chunk) === chunkLengthAt(geometry, chunk);
-      if (!known) changed.#addChunk(chunk);
+      if (!known) changed.addChunk(chunk);
     }
     // A page that lost its end must be written anew, though all that is left of it is clean.
-    if (geometry.chunkCount > 0 && geometry.chunkCount < parent.chunkCount) changed.#addChunk(geometry.chunkCount - 1);
+    if (geometry.chunkCount > 0 && geometry.chunkCount < parent.chunkCount) changed.addChunk(geometry.chunkCount - 1);
     return changed;
   }
 
@@ -52,7 +52,8 @@ export class ChangedBlocks {
     return found;
   }
 
-  #addChunk(chunk: number): void {
+  /** All of a chunk. */
+  addChunk(chunk: number): void {
     this.#add({ offset: chunk * this.#geometry.chunkBytes, length: chunkLengthAt(this.#geometry, chunk) });
   }
 

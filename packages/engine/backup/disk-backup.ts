@@ -16,7 +16,7 @@ import type { Repository } from '../repository/repository.ts';
 import { ChangedBlocks } from './changed-blocks.ts';
 import { planChunks } from './chunk-plan.ts';
 import { checkCleanSample, chooseCleanSample } from './clean-sample.ts';
-import { type OpenPage, PageBuilder } from './page-builder.ts';
+import { distrustedChunks, type OpenPage, PageBuilder, trustedBefore } from './page-builder.ts';
 import { type PartialChunk, readOverZeros, readPartly } from './partial-read.ts';
 import { type PatchBase, patchLimit } from './patch-base.ts';
 import type { NewChunk, UploadSession } from './upload-session.ts';
@@ -36,6 +36,8 @@ export type DiskInput = {
   readonly knownId?: ((chunk: number) => Promise<Buffer | undefined>) | undefined;
   /** Map of this disk in the parent, if it has the same chunk size. */
   readonly parent?: MapReader | undefined;
+  /** Nothing of the parent leads into quarantine. */
+  readonly isParentTrusted: boolean;
 };
 
 export type DiskOutcome = {
@@ -59,9 +61,9 @@ export async function backupDisk(options: {
   readonly signal?: AbortSignal | undefined;
 }): Promise<DiskOutcome> {
   const { repository, upload, disk, signal } = options;
-  const { source, parent } = disk;
+  const { source, parent, isParentTrusted } = disk;
   const geometry = geometryOf({ sizeBytes: source.sizeBytes, chunkBytes: disk.chunkBytes });
-  const pages = new PageBuilder({ upload, geometry, parent });
+  const pages = new PageBuilder({ upload, geometry, parent, isTrusted: isParentTrusted });
   const counters: Counters = {
     read_bytes: 0,
     zero_chunks: 0,
@@ -74,6 +76,11 @@ export async function backupDisk(options: {
     disk.changed && parent
       ? await ChangedBlocks.from({ extents: disk.changed, geometry, parent: parent.geometry })
       : undefined;
+  if (changed && parent && !isParentTrusted) {
+    for (const chunk of await distrustedChunks(upload, parent, signal)) {
+      if (chunk < geometry.chunkCount) changed.addChunk(chunk);
+    }
+  }
   let distrusted: string | undefined;
   if (changed && parent && !disk.changesProved) {
     const sample = await checkCleanSample({
@@ -151,7 +158,7 @@ async function takeKnown(options: {
   const id = await knownId(chunk);
   if (!id) return false;
   const index = chunk % chunksPerPage;
-  const before = open.before[index];
+  const before = trustedBefore(open, index);
   if (before && 'id' in before && before.id.equals(id)) {
     counters.unchanged_chunks += 1;
     pages.setEntry(open, index, before);
@@ -167,7 +174,7 @@ async function takeKnown(options: {
 /** Answers the bytes read. @param isLikelyNew what a patch would build on is looked at while the chunk is read */
 async function backupWhole(work: ChunkWork, isLikelyNew: boolean): Promise<number> {
   const { upload, source, geometry, open, chunk, into, signal } = work;
-  const before = open.before[chunk % chunksPerPage];
+  const before = trustedBefore(open, chunk % chunksPerPage);
   const reading = source.read({ into, offset: chunk * geometry.chunkBytes, signal });
   const base = isLikelyNew ? upload.openPatchBase({ before, chunkBytes: into.length, withPatched: false }) : undefined;
   base?.catch(() => undefined);
@@ -184,15 +191,16 @@ async function settleWhole(work: ChunkWork, base: Promise<PatchBase | undefined>
     counters.zero_chunks += 1;
     pages.setEntry(open, index, zeroReference);
   } else {
-    await store(work, { digest: repository.codec.digest(into), plain: into, before: open.before[index], base });
+    const before = trustedBefore(open, index);
+    await store(work, { digest: repository.codec.digest(into), plain: into, before, base });
   }
 }
 
-/** Answers the bytes read; undefined when too much changed or the parent's chunk cannot be built on. */
+/** Answers the bytes read; undefined when the chunk has to be read whole: too much changed, or there is no base. */
 async function backupPartly(work: ChunkWork, dirty: readonly number[]): Promise<number | undefined> {
   const { repository, upload, source, geometry, pages, counters, open, chunk, into, signal } = work;
   const index = chunk % chunksPerPage;
-  const before = open.before[index];
+  const before = trustedBefore(open, index);
   const offset = chunk * geometry.chunkBytes;
   if (before?.kind === 'zero') {
     const readBytes = await readOverZeros({ source, offset, dirty, into, signal });
@@ -205,6 +213,7 @@ async function backupPartly(work: ChunkWork, dirty: readonly number[]): Promise<
   if (!base || new Set([...base.patched.keys(), ...dirty]).size > limit) return undefined;
   const { codec } = repository;
   const part = await readPartly({ source, codec, base, offset, length: into.length, dirty, into, signal });
+  if (await upload.isLost(part.digest.id)) return undefined;
   if (isZeroChunk(part, codec, into.length)) {
     counters.zero_chunks += 1;
     pages.setEntry(open, index, zeroReference);
@@ -225,7 +234,7 @@ async function store(work: ChunkWork, stored: NewChunk): Promise<void> {
   const { upload, pages, counters, open, chunk } = work;
   const { id } = stored.digest;
   const index = chunk % chunksPerPage;
-  const before = open.before[index];
+  const before = trustedBefore(open, index);
   if (before && 'id' in before && before.id.equals(id)) {
     counters.unchanged_chunks += 1;
     pages.setEntry(open, index, before);

@@ -17,23 +17,58 @@ export type OpenPage = {
   readonly page: number;
   /** The parent's entries; empty without a parent. */
   readonly before: readonly Reference[];
+  /** Entries of `before`, by their index, that lead into quarantine: the content is stored anew. */
+  readonly distrusted: ReadonlySet<number>;
   readonly entries: OpenEntry[];
   /** Entries not known yet; the page is complete at 0. */
   missing: number;
 };
 
+/** What an earlier point says of the place, if it may be built on. */
+export function trustedBefore({ before, distrusted }: OpenPage, index: number): Reference | undefined {
+  return distrusted.has(index) ? undefined : before[index];
+}
+
+/** Indexes of the entries that lead into quarantine. */
+async function distrustedIn(upload: UploadSession, entries: readonly Reference[]): Promise<ReadonlySet<number>> {
+  const distrusted = new Set<number>();
+  for (const [index, entry] of entries.entries()) if (!(await upload.trusts(entry))) distrusted.add(index);
+  return distrusted;
+}
+
+/** Chunks of a map that lead into quarantine: an increment has to read them again. @throws as `MapReader.page` */
+export async function distrustedChunks(upload: UploadSession, map: MapReader, signal?: AbortSignal): Promise<number[]> {
+  const chunks: number[] = [];
+  for (let page = 0; page < map.geometry.pageCount; page += 1) {
+    for (const index of await distrustedIn(upload, await map.page(page, signal))) {
+      chunks.push(page * chunksPerPage + index);
+    }
+  }
+  return chunks;
+}
+
 export class PageBuilder {
   readonly #upload: UploadSession;
   readonly #geometry: Geometry;
   readonly #parent: MapReader | undefined;
+  readonly #isTrusted: boolean;
   readonly #pages: (Reference | { readonly id: Buffer; readonly pending: PendingLocation } | undefined)[];
   #complete: OpenPage[] = [];
 
-  /** @param options.parent a map of the same chunk size; the disk may have grown or shrunk since */
-  constructor(options: { upload: UploadSession; geometry: Geometry; parent: MapReader | undefined }) {
+  /**
+   * @param options.parent a map of the same chunk size; the disk may have grown or shrunk since
+   * @param options.isTrusted nothing of the parent leads into quarantine
+   */
+  constructor(options: {
+    upload: UploadSession;
+    geometry: Geometry;
+    parent: MapReader | undefined;
+    isTrusted: boolean;
+  }) {
     this.#upload = options.upload;
     this.#geometry = options.geometry;
     this.#parent = options.parent;
+    this.#isTrusted = options.isTrusted;
     this.#pages = new Array(options.geometry.pageCount);
   }
 
@@ -46,7 +81,8 @@ export class PageBuilder {
   async openPage(page: number, signal?: AbortSignal): Promise<OpenPage> {
     const count = Math.min(chunksPerPage, this.#geometry.chunkCount - page * chunksPerPage);
     const before = this.#parent && page < this.#parent.geometry.pageCount ? await this.#parent.page(page, signal) : [];
-    return { page, before, entries: new Array<OpenEntry>(count), missing: count };
+    const distrusted = this.#isTrusted ? new Set<number>() : await distrustedIn(this.#upload, before);
+    return { page, before, distrusted, entries: new Array<OpenEntry>(count), missing: count };
   }
 
   setEntry(open: OpenPage, index: number, entry: OpenEntry): void {
@@ -109,11 +145,11 @@ export class PageBuilder {
   }
 
   async #writePage(open: OpenPage, entries: Reference[]): Promise<void> {
-    const { page, before } = open;
+    const { page, before, distrusted } = open;
     for (let index = 0; index < Math.max(entries.length, before.length); index += 1) {
       const old = before[index];
       const now = entries[index];
-      if (old && now && sameContent(old, now)) entries[index] = old;
+      if (old && now && sameContent(old, now) && !distrusted.has(index)) entries[index] = old;
       else {
         if (old) this.#countEntry(old, -1);
         if (now) this.#countEntry(now, 1);

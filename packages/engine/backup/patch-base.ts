@@ -32,17 +32,18 @@ export async function openPatchBase(
   request: {
     readonly before: Reference | undefined;
     readonly chunkBytes: number;
-    readonly isPresent: (location: ChunkLocation) => Promise<boolean>;
+    /** Where a frame can be built on: its place, or where it is now. */
+    readonly usablePlace: (location: ChunkLocation) => Promise<ChunkLocation | undefined>;
     readonly withPatched: boolean;
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<PatchBase | undefined> {
-  const { before, chunkBytes, isPresent, withPatched, signal } = request;
+  const { before, chunkBytes, usablePlace, withPatched, signal } = request;
   if (before?.kind !== 'data' && before?.kind !== 'split') return undefined;
-  const location = before.kind === 'data' ? before.location : before.base;
   try {
     // The head of a frame may be there in a pack that was cut short behind it.
-    if (!(await isPresent(location))) return undefined;
+    const location = await usablePlace(before.kind === 'data' ? before.location : before.base);
+    if (!location) return undefined;
     const digest = await readChunkDigest(repository, { location, chunkBytes, signal });
     // The last chunk of a resized disk: as many sub-chunks, but another length, which a patch cannot give it.
     if (digest.plainBytes !== chunkBytes) return undefined;

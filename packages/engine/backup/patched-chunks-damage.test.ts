@@ -10,7 +10,7 @@ import type { RestorePoint } from '../manifest/points.ts';
 import { locationsOf } from '../map/reference-list.ts';
 import { adoptRepository } from '../repository/adopt.ts';
 import { encodeDocument } from '../repository/document.ts';
-import { packKey, packsPrefix } from '../repository/layout.ts';
+import { epochKey, packKey, packsPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { assertRestores, assertVerifies, backupOf, newRepository, restored, through } from '../repository-fixture.ts';
 import { verifyRepository } from '../verify/verify-repository.ts';
@@ -183,7 +183,9 @@ test('a base in a pack that is about to be collected is none; a patch there is r
     const { store, repository, disk, kept } = await story(false);
     const entry = asSplit((await entriesOf(repository, kept[2]!.point))[2]);
     const { packId } = entry[condemned];
-    await store.put('gc/1-condemned', { buffers: [encodeDocument({ version: 1, epoch: 1, packs: [packId] })] });
+    const packs = [{ domain: 'default', pack: packId, kind: 'data', moved: false }];
+    const key = epochKey('00000001-0a1b2c3d', 'condemned');
+    await store.put(key, { buffers: [encodeDocument({ version: 1, packs })] });
     const extents = touch(disk, [count, 2 * count + 1], 90);
     const { point } = await backupOf(
       repository,
@@ -196,8 +198,8 @@ test('a base in a pack that is about to be collected is none; a patch there is r
       condemned === 'base' ? 'data' : 'split',
       'data',
     ]);
-    const packs = (await entriesOf(repository, point)).flatMap(locationsOf).map((place) => place.packId);
-    assert.ok(!packs.includes(packId));
+    const used = (await entriesOf(repository, point)).flatMap(locationsOf).map((place) => place.packId);
+    assert.ok(!used.includes(packId));
     await assertEveryWay(repository, { point, disk });
   }
 });

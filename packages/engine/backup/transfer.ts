@@ -1,6 +1,6 @@
 /** From disks to packs: everything of a backup between opening the session and the manifest. */
 import { HoldfastError } from '@holdfast/base';
-import type { ManifestDisk } from '../manifest/manifest.ts';
+import type { Manifest, ManifestDisk } from '../manifest/manifest.ts';
 import { MapReader } from '../map/map-reader.ts';
 import { encodeMapRoot } from '../map/map-root.ts';
 import { emptyTableRoot, type PackTableRoot } from '../map/pack-table.ts';
@@ -66,13 +66,11 @@ export async function transfer(request: Request): Promise<Transferred> {
   };
 }
 
-async function readDisks(
-  request: Request,
-  carried: { readonly disks: readonly ManifestDisk[]; readonly roots: readonly FrameReference[] } | undefined,
-): Promise<FinishedDisk[]> {
+async function readDisks(request: Request, carried: Manifest | undefined): Promise<FinishedDisk[]> {
   const { options, upload, lineage } = request;
   const { repository, signal } = options;
   const totalBytes = options.disks.reduce((sum, { source }) => sum + source.sizeBytes, 0);
+  const isParentTrusted = carried === undefined || (await upload.trustsPoint(carried));
   let doneBytes = 0;
   let readBytes = 0;
   const finished: FinishedDisk[] = [];
@@ -91,6 +89,7 @@ async function readDisks(
         changesProved: disk.changesProved,
         knownId: disk.knownId,
         parent,
+        isParentTrusted,
       },
       signal,
       onProgress: (step) => {

@@ -3,7 +3,7 @@
  * so content that two disks have in common goes once.
  */
 import { availableParallelism } from 'node:os';
-import { BufferSlots, HoldfastError } from '@holdfast/base';
+import { BufferSlots, HoldfastError, hasCode } from '@holdfast/base';
 import { type ChunkDigest, changedSubChunks, subChunkOf } from '../chunk/chunk-digest.ts';
 import { maximumChunkBytes } from '../chunk/geometry.ts';
 import { hashBytes } from '../chunk/hash.ts';
@@ -13,14 +13,18 @@ import type { FrameKind } from '../codec/frame.ts';
 import { type ChunkIndex, openChunkIndex } from '../index/chunk-index.ts';
 import type { ChunkLocation } from '../index/chunk-location.ts';
 import { SessionIndex } from '../index/session-index.ts';
+import type { Manifest } from '../manifest/manifest.ts';
 import { PackTableChanges } from '../map/pack-table-changes.ts';
-import type { Reference } from '../map/reference-list.ts';
+import { locationsOf, type Reference } from '../map/reference-list.ts';
+import { Forwardings, type SlotPlace } from '../pack/forwardings.ts';
 import type { FrameReference } from '../pack/frame-reader.ts';
 import { PackWriter, type PendingLocation, packTargetBytes } from '../pack/pack-writer.ts';
+import { Quarantine } from '../pack/quarantine.ts';
 import { indexPrefix, type PackKind, packKey, sessionSpillPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { type CollectionState, readCollectionState } from '../session/collection-state.ts';
 import type { Session } from '../session/session.ts';
+import { slotsOfPoint } from '../verify/point-packs.ts';
 import { openPatchBase, type PatchBase, patchLimit } from './patch-base.ts';
 
 /** Data packs in upload beside the one being filled: two keep a fast disk busy while hashing goes on. */
@@ -68,12 +72,20 @@ export type UploadSessionOptions = {
   readonly signal?: AbortSignal | undefined;
 };
 
+type Known = {
+  readonly index: ChunkIndex;
+  readonly condemned: CollectionState['condemnedPacks'];
+  readonly quarantine: Quarantine;
+};
+
 export class UploadSession {
   readonly tableChanges = new PackTableChanges();
   readonly #options: UploadSessionOptions;
   readonly #index: ChunkIndex;
   readonly #own: SessionIndex;
   readonly #condemned: CollectionState['condemnedPacks'];
+  readonly #quarantine: Quarantine;
+  readonly #forwardings: Forwardings;
   readonly #data: PackWriter;
   readonly #meta: PackWriter;
   /** Where chunks are packed before they go into a pack. */
@@ -84,12 +96,14 @@ export class UploadSession {
   /** Chunks on their way into a pack, by id: of two equal ones at once, one waits for the other. */
   readonly #underway = new Map<string, Promise<StoredChunk>>();
 
-  private constructor(options: UploadSessionOptions, index: ChunkIndex, condemned: CollectionState['condemnedPacks']) {
+  private constructor(options: UploadSessionOptions, known: Known) {
     const { repository, session, signal } = options;
     const { store, domain, configuration } = repository;
     this.#options = options;
-    this.#index = index;
-    this.#condemned = condemned;
+    this.#index = known.index;
+    this.#condemned = known.condemned;
+    this.#quarantine = known.quarantine;
+    this.#forwardings = new Forwardings(repository);
     this.#own = new SessionIndex({
       store,
       prefix: indexPrefix(domain),
@@ -120,6 +134,7 @@ export class UploadSession {
   static async open(options: UploadSessionOptions): Promise<UploadSession> {
     const { repository, signal, indexMemoryBytes } = options;
     const { condemnedPacks } = await readCollectionState(repository, signal);
+    const quarantine = await Quarantine.read(repository, signal);
     const index = await openChunkIndex({
       store: repository.store,
       prefix: indexPrefix(repository.domain),
@@ -127,7 +142,7 @@ export class UploadSession {
       ...(indexMemoryBytes !== undefined && { memoryBudgetBytes: indexMemoryBytes }),
       signal,
     });
-    return new UploadSession(options, index, condemnedPacks);
+    return new UploadSession(options, { index, condemned: condemnedPacks, quarantine });
   }
 
   /** Bytes of packs sealed so far, data and meta. */
@@ -162,6 +177,38 @@ export class UploadSession {
     }
   }
 
+  /** Whether a new point may take over what an earlier one refers to: nothing of it is in quarantine, or it was healed. */
+  async trusts(reference: Reference): Promise<boolean> {
+    for (const location of locationsOf(reference)) if (!(await this.#isSound(location, 'data'))) return false;
+    return true;
+  }
+
+  /** Whether the chunk was stored whole once and is lost: only stored whole again it heals what needs it. */
+  async isLost(id: Buffer): Promise<boolean> {
+    if (this.#quarantine.isEmpty) return false;
+    const known = await this.#index.lookup(id);
+    return known !== undefined && !(await this.#isSound(known, 'data'));
+  }
+
+  /**
+   * Whether all that an earlier point uses can be taken over; false: some of its chunks have to be stored anew.
+   * @throws chunk_corrupt when a map or a table leads into quarantine, which no backup can bring back
+   */
+  async trustsPoint(manifest: Manifest): Promise<boolean> {
+    if (this.#quarantine.isEmpty) return true;
+    const { repository, signal } = this.#options;
+    let isTrusted = true;
+    for await (const { packId, kind, slots } of slotsOfPoint(repository, manifest, signal)) {
+      if (!this.#quarantine.hasPack(packId)) continue;
+      for (const slot of slots) {
+        if (await this.#isSound({ packId, slot }, kind)) continue;
+        if (kind === 'meta') throw new HoldfastError('chunk_corrupt', 'Its map or pack table is in quarantine.');
+        isTrusted = false;
+      }
+    }
+    return isTrusted;
+  }
+
   /** What a patch of the chunk that `before` names can build on. @throws storage errors that are not the base's own */
   async openPatchBase(request: {
     readonly before: Reference | undefined;
@@ -171,7 +218,7 @@ export class UploadSession {
     const { repository, signal } = this.#options;
     return await openPatchBase(repository, {
       ...request,
-      isPresent: (location) => this.#isPresent(location),
+      usablePlace: (location) => this.#usablePlace(location),
       signal,
     });
   }
@@ -226,7 +273,9 @@ export class UploadSession {
     const { digest } = chunk;
     const known = await this.#findForeign(digest.id);
     if (known) return { place: known, newBytes: 0 };
-    const patched = 'changed' in chunk ? chunk : await this.#patchOf(chunk);
+    // What was lost goes whole, so that it heals the points that need it.
+    const patched =
+      'changed' in chunk ? chunk : (await this.isLost(digest.id)) ? undefined : await this.#patchOf(chunk);
     if (patched) return await this.#placePatch(patched);
     const { plain } = chunk as WholeChunk;
     const { pending } = await this.#append('data', plain, digest);
@@ -242,8 +291,9 @@ export class UploadSession {
   }
 
   async #findForeign(id: Buffer): Promise<ChunkPlace | undefined> {
-    const location = await this.#index.lookup(id);
-    return location && (await this.#isPresent(location)) ? { location } : undefined;
+    const known = await this.#index.lookup(id);
+    const location = known && (await this.#usablePlace(known));
+    return location && { location };
   }
 
   async #append(
@@ -274,14 +324,36 @@ export class UploadSession {
     return packId === undefined ? undefined : { packId, slot, offset, storedBytes };
   }
 
-  /** Index and maps are hints: a pack that they name is looked up once before anything is built on it. */
-  async #isPresent(location: ChunkLocation): Promise<boolean> {
+  /**
+   * Index and maps are hints: what they name is used where it is, or where it was forwarded to, if its pack is there,
+   * stays, and is not in quarantine with it.
+   */
+  async #usablePlace(location: ChunkLocation): Promise<ChunkLocation | undefined> {
+    return (await this.#isUsable(location, 'data')) ? location : await this.#movedTo(location, 'data');
+  }
+
+  async #isSound(place: SlotPlace, kind: PackKind): Promise<boolean> {
+    return !this.#quarantine.has(place) || (await this.#movedTo(place, kind)) !== undefined;
+  }
+
+  async #movedTo(from: SlotPlace, kind: PackKind): Promise<ChunkLocation | undefined> {
+    try {
+      for await (const place of this.#forwardings.chain(from)) if (await this.#isUsable(place, kind)) return place;
+    } catch (error) {
+      // What cannot be found is stored anew.
+      if (!hasCode(error, 'repository_damaged')) throw error;
+    }
+    return undefined;
+  }
+
+  /** A pack is looked up once. */
+  async #isUsable(location: ChunkLocation, kind: PackKind): Promise<boolean> {
     const { packId, offset, storedBytes } = location;
-    if (this.#condemned.has(packId)) return false;
+    if (this.#condemned.has(packId) || this.#quarantine.has(location)) return false;
     let size = this.#foreignPacks.get(packId);
     if (!size) {
       const { store, domain } = this.#options.repository;
-      const key = packKey({ domain, kind: 'data', packId });
+      const key = packKey({ domain, kind, packId });
       size = store.head(key, { signal: this.#options.signal }).then((info) => info?.sizeBytes);
       this.#foreignPacks.set(packId, size);
     }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasCode } from '@holdfast/base';
 import { faultyStore, noise } from '@holdfast/testing';
+import { adoptRepository } from '../repository/adopt.ts';
 import { indexPrefix, movedPrefix, packKey, parseMovedKey } from '../repository/layout.ts';
 import { assertRestores, assertVerifies, backupOf, newRepository, through } from '../repository-fixture.ts';
 import { fenceSession, listSessions } from '../session/session.ts';
@@ -46,6 +47,19 @@ test('a backup finds the chunks that were moved, though their old packs are gone
   assert.equal(point.manifest.disks[0]!.counters.new_bytes, 0);
   await assertRestores(fresh, point, { vda: kept[1]!.disk });
   await assertVerifies(fresh);
+});
+
+test('a repository that was compacted is adopted: the index is built from where the chunks are now', async () => {
+  const { store, repository, kept } = await sparseStory();
+  await compact({ repository, thresholdPercent: 100 });
+  await removeDeadPacks(repository);
+  for (const key of store.objects().keys()) if (key.startsWith(indexPrefix('default'))) await store.delete(key);
+  const fresh = through(repository, store);
+  const report = await adoptRepository({ repository: fresh });
+  assert.deepEqual([...report.unreadablePacks, ...report.unreadableTables], []);
+  const { point } = await backupOf(fresh, { vda: kept[1]!.disk }, { resource: 'volumes/copy' });
+  assert.equal(point.manifest.disks[0]!.counters.new_bytes, 0);
+  await assertRestores(fresh, point, { vda: kept[1]!.disk });
 });
 
 test('a budget is kept, sparsest packs first, and the next run takes the rest', async () => {

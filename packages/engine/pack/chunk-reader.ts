@@ -3,6 +3,7 @@ import { HoldfastError, hasCode } from '@holdfast/base';
 import { applyPatch, decodePatch, type Patch } from '../chunk/patch.ts';
 import type { StoredDigest } from '../chunk/chunk-digest.ts';
 import { subChunkBytes } from '../chunk/chunk-digest.ts';
+import { hashBytes } from '../chunk/hash.ts';
 import { frameHeadBytes, decodeFrame } from '../codec/frame.ts';
 import type { ChunkLocation } from '../index/chunk-location.ts';
 import type { DataReference, SplitReference } from '../map/reference-list.ts';
@@ -50,6 +51,18 @@ export async function readPatch(
   return await followForwardings(repository, location, async (place) => {
     const frame = decodeFrame(await readWhole(repository, place, signal));
     if (frame.header.kind === 'patch') return decodePatch(await repository.codec.decodeFrame(frame), chunkBytes);
+    throw new HoldfastError('chunk_corrupt', `Pack ${place.packId} has no patch where a map says.`);
+  });
+}
+
+/** Id of the chunk that the patch of a place was made for. Errors as `readChunk`. */
+export async function readPatchBaseId(
+  repository: Repository,
+  request: { readonly location: ChunkLocation; readonly signal?: AbortSignal | undefined },
+): Promise<Buffer> {
+  return await followForwardings(repository, request.location, async (place) => {
+    const frame = decodeFrame(await readWhole(repository, place, request.signal));
+    if (frame.header.kind === 'patch') return (await repository.codec.decodeFrame(frame)).subarray(0, hashBytes);
     throw new HoldfastError('chunk_corrupt', `Pack ${place.packId} has no patch where a map says.`);
   });
 }

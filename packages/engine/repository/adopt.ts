@@ -5,9 +5,12 @@
 import { hasCode, runLanes } from '@holdfast/base';
 import { SessionIndex } from '../index/session-index.ts';
 import { listPoints, type PointListing } from '../manifest/points.ts';
+import { Forwardings, type SlotPlace } from '../pack/forwardings.ts';
 import { readPackDirectory } from '../pack/pack-directory.ts';
+import { Quarantine } from '../pack/quarantine.ts';
 import { openSession } from '../session/session.ts';
-import { tableOfPoint } from '../verify/point-packs.ts';
+import { isSomewhere } from '../verify/needs.ts';
+import { slotsOfPoint } from '../verify/point-packs.ts';
 import { indexPrefix, packKey, sessionSpillPrefix } from './layout.ts';
 import type { Repository } from './repository.ts';
 
@@ -32,15 +35,22 @@ export async function adoptRepository(options: {
   const { store, domain } = repository;
   await using session = await openSession({ repository, role: 'writer', signal });
   const listing = await listPoints({ repository, signal });
+  const forwardings = new Forwardings(repository);
+  const forwarded = new Set(await forwardings.packs());
   const used = new Map<string, Set<number>>();
+  const use = ({ packId, slot }: SlotPlace) => {
+    const slots = used.get(packId) ?? new Set<number>();
+    used.set(packId, slots.add(slot));
+  };
   const unreadableTables: string[] = [];
   for (const { manifest } of listing.points) {
     try {
-      for await (const { packId, use } of tableOfPoint(repository, manifest, signal)) {
-        if (use.kind !== 'data') continue;
-        const slots = used.get(packId) ?? new Set<number>();
-        used.set(packId, slots);
-        use.uses.forEach((uses, slot) => uses > 0 && slots.add(slot));
+      for await (const { packId, kind, slots } of slotsOfPoint(repository, manifest, signal)) {
+        if (kind !== 'data') continue;
+        for (const slot of slots) {
+          use({ packId, slot });
+          if (forwarded.has(packId)) for await (const place of forwardings.chain({ packId, slot })) use(place);
+        }
       }
     } catch (error) {
       if (!hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
@@ -55,7 +65,8 @@ export async function adoptRepository(options: {
     spillPrefix: sessionSpillPrefix(session.id),
     signal,
   });
-  const unreadablePacks: string[] = [];
+  const quarantine = await Quarantine.read(repository, signal);
+  const unreadable = new Set<string>();
   let indexEntries = 0;
   await runLanes({
     jobs: [...used].entries(),
@@ -71,17 +82,27 @@ export async function adoptRepository(options: {
         });
         index.sealPack(packOrdinal, packId);
         for (const [slot, { id, kind, offset, storedBytes }] of directory.entries()) {
-          if (kind !== 'data' || !slots.has(slot)) continue;
+          if (kind !== 'data' || !slots.has(slot) || quarantine.has({ packId, slot })) continue;
           index.add({ id, packOrdinal, slot, offset, storedBytes });
           indexEntries += 1;
         }
       } catch (error) {
         if (!hasCode(error, 'chunk_corrupt', 'object_not_found')) throw error;
-        unreadablePacks.push(packId);
+        unreadable.add(packId);
       }
     },
   });
   await index.publish({ signal });
+  // A pack that was compacted is not there, and nobody misses it.
+  const isHere = ({ packId }: SlotPlace) => !unreadable.has(packId);
+  const unreadablePacks: string[] = [];
+  for (const packId of unreadable) {
+    for (const slot of used.get(packId)!) {
+      if (await isSomewhere(forwardings, { place: { packId, slot }, isHere })) continue;
+      unreadablePacks.push(packId);
+      break;
+    }
+  }
   for (const key of oldRuns) await store.delete(key, { signal });
   return { ...listing, indexEntries, unreadablePacks, unreadableTables };
 }

@@ -38,6 +38,8 @@ export type VerifyReport = {
     /** Not there, with something in them that is nowhere else. */
     readonly missing: number;
     readonly damaged: number;
+    /** Damaged too, but only in chunks that no point needs: unused, or healed. */
+    readonly contained: number;
     /** Found good within the age asked for, so not read again. */
     readonly young: number;
     /** Not read, because time was up. */
@@ -98,18 +100,23 @@ export async function verifyRepository(options: VerifyOptions): Promise<VerifyRe
     patches: scope === 'scrub' ? 'prove' : 'trust',
   });
   const verdicts: PointVerdict[] = [];
+  const harmful = new Set<string>();
   for (const need of needs) {
     const { point, problem } = need;
     const isLate = clock.monotonicMs() >= deadlineMs;
-    const suspicions = problem === undefined ? await judge.suspicionsOf(need, signal) : [problem];
+    const suspicious = problem === undefined ? await judge.suspicionsOf(need, signal) : new Map([['', problem]]);
+    const suspicions = [...suspicious.values()];
     // A table counts what a healed chunk does not need any more: only the maps know.
     const look = problem === undefined && (suspicions.length > 0 || (scope === 'scrub' && !isLate));
     const found = look ? await maps.problemsOf(point, signal) : [];
     const problems = problem !== undefined ? suspicions : found.length > 0 ? [...suspicions, ...found] : [];
+    if (problems.length > 0) for (const packId of suspicious.keys()) harmful.add(packId);
     const { id: pointId, resource: of } = point.manifest;
     const checked = scope === 'presence' || (look && scrubbed.leftPacks === 0) || problem !== undefined;
     verdicts.push({ pointId, resource: of, ok: problems.length === 0, checked, problems });
   }
+  const damagedPacks = [...scrubbed.problems.keys()];
+  const contained = damagedPacks.filter((packId) => !harmful.has(packId) && judge.isLocated(packId));
   const isRecorded = await judge.putMissing(scrubbed.isRecorded, signal);
   return {
     scope,
@@ -117,7 +124,8 @@ export async function verifyRepository(options: VerifyOptions): Promise<VerifyRe
     packs: {
       checked: scope === 'scrub' ? scrubbed.checkedPacks : [...needed].filter(isThere).length,
       missing: judge.missing.size,
-      damaged: scrubbed.problems.size,
+      damaged: damagedPacks.length - contained.length,
+      contained: contained.length,
       young: scrubbed.youngPacks,
       left: scrubbed.leftPacks,
     },
@@ -163,13 +171,22 @@ class Judge {
     return !scrubbed.goodPacks.has(place.packId) && quarantine.has(place);
   }
 
-  /** Sentences about packs with slots of the point that cannot be had anywhere, going by its table alone. */
-  async suspicionsOf({ point, packs }: PointNeed, signal: AbortSignal | undefined): Promise<string[]> {
+  /** Whether it is known which frames of a damaged pack are bad. */
+  isLocated(packId: string): boolean {
+    const slots = this.#evidence.scrubbed.badSlots.get(packId);
+    return slots !== undefined && slots !== 'all';
+  }
+
+  /** Packs with slots of the point that cannot be had anywhere, going by its table alone; with a sentence each. */
+  async suspicionsOf(
+    { point, packs }: PointNeed,
+    signal: AbortSignal | undefined,
+  ): Promise<ReadonlyMap<string, string>> {
     const { repository, quarantine, scrubbed } = this.#evidence;
     const isDoubtful = (packId: string) =>
       !this.#isWhole(packId) || scrubbed.badSlots.has(packId) || quarantine.hasPack(packId);
-    if (![...packs].some(isDoubtful)) return [];
     const suspicions = new Map<string, string>();
+    if (![...packs].some(isDoubtful)) return suspicions;
     for await (const { packId, kind, slots } of slotsOfPoint(repository, point.manifest, signal)) {
       if (!isDoubtful(packId)) continue;
       for (const slot of slots) {
@@ -179,7 +196,7 @@ class Judge {
         break;
       }
     }
-    return [...suspicions.values()];
+    return suspicions;
   }
 
   /** Puts what is missing into quarantine, unless it is there. Answers whether that could be done. */
