@@ -104,7 +104,7 @@ export class PageBuilder {
     for (const { open, entries } of ready) await this.#writePage(open, entries);
   }
 
-  /** After `finishMeta`: the references of all pages, for the root. `undefined` when all are the parent's. */
+  /** After `sealMeta`: the references of all pages, for the root. `undefined` when all are the parent's. */
   finish(): readonly Reference[] | undefined {
     const parent = this.#parent;
     const unchanged =

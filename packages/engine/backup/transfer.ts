@@ -41,9 +41,10 @@ export async function transfer(request: Request): Promise<Transferred> {
   // The pack table goes on only together with every map that it counts.
   const carried = lineage.base && canCarryOn(lineage.base.manifest, options) ? lineage.base.manifest : undefined;
   const finished = await readDisks(request, carried);
-  await upload.finishData();
+  // Packs have their ids when they are sealed; what names them does not wait for their uploads.
+  upload.sealData();
   for (const { outcome } of finished) await outcome.pages.writeReadyPages();
-  await upload.finishMeta();
+  upload.sealMeta();
 
   const roots: (() => FrameReference)[] = [];
   for (const disk of finished) roots.push(await storeRoot(upload, disk));
@@ -57,7 +58,8 @@ export async function transfer(request: Request): Promise<Transferred> {
       return () => ({ kind: 'data', ...upload.referenceTo(stored) });
     },
   });
-  await upload.finishMeta();
+  upload.sealMeta();
+  await upload.finish();
   return {
     disks: finished.map((disk) => describeDisk(disk, lineage)),
     roots: roots.map((reference) => reference()),

@@ -249,13 +249,19 @@ export class UploadSession {
     return { id: stored.id, location };
   }
 
-  /** Every data chunk stored so far is acknowledged afterwards. */
-  async finishData(): Promise<void> {
-    await this.#data.finish();
+  /** Every data chunk stored so far has its place for good; its pack is on the way. */
+  sealData(): void {
+    this.#data.seal();
   }
 
-  async finishMeta(): Promise<void> {
-    await this.#meta.finish();
+  /** As `sealData`, for what `storeMeta` stored. */
+  sealMeta(): void {
+    this.#meta.seal();
+  }
+
+  /** Every pack is acknowledged afterwards. @throws the first upload error */
+  async finish(): Promise<void> {
+    await Promise.all([this.#data.finish(), this.#meta.finish()]);
   }
 
   /** After the commit: makes this session's chunks visible to other sessions. */

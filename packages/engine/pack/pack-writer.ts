@@ -88,9 +88,14 @@ export class PackWriter {
     }
   }
 
+  /** Ends the pack that is open; afterwards every frame appended so far is in a pack with an id. */
+  seal(): void {
+    if (this.#open) this.#seal(this.#open);
+  }
+
   /** Seals what is open and waits until every pack is acknowledged. */
   async finish(): Promise<void> {
-    if (this.#open) this.#seal(this.#open);
+    this.seal();
     while (this.#uploads.size > 0) await Promise.all(this.#uploads);
     if (this.#failure) throw this.#failure.error;
   }
