@@ -1,0 +1,272 @@
+/*
+ * Rule forward of ADR 0007: compaction moves slots while packs are condemned, points made and purged. What care.pml shows
+ * of epochs, trash and late manifests is not repeated. Sets of packs, of sessions and of a pack's two slots are bit masks.
+ *
+ * The old point uses slot 1 of pack A. Compactor 1 moves slots of A to B, compactor 2 slots of A or of B to C. Find is
+ * wrong in every way: it condemns any pack, for good or as moved.
+ *
+ * Who takes part: COMPACTORS (1-2), KEEPERS (1-2, each with its own epochs, EPOCHS together), FENCERS (bits: of which
+ * compactor).
+ */
+#define A 1
+#define B 2
+#define C 4
+#define COMPACTOR1 1
+#define COMPACTOR2 2
+#define WRITER 4
+#define SLOTS 3
+
+/* The storage. */
+byte packs = A, sess, fence, named, voided; /* as in care.pml; sessions of compactors can be fenced here */
+byte plain[2], moved[2];                    /* condemned by each of two epochs: for good, or as moved */
+byte underway, landed;                      /* forwardings, by their compactor's session */
+byte slots1, slots2, from2;                 /* what they say: slots, and the pack of the second */
+byte dropped;                               /* forwardings that were deleted */
+byte latest;                                /* whose forwarding has the highest number */
+byte before;                                /* compactors that had read a forwarding of their source when they began */
+byte refused;                               /* compactors whose put found its number taken */
+bool old = true, new;                       /* the points that count */
+byte epochs;                                /* so far */
+byte newPack, newSlot;                      /* what the new point uses */
+
+#define CONDEMNED (plain[0] | plain[1] | moved[0] | moved[1])
+#ifdef WITHOUT_FORWARD_COMMIT
+#define FORWARDED (landed & ~dropped)
+#else
+#define FORWARDED (landed & ~dropped & ~voided)
+#endif
+/* No forwarding may still become void. */
+#ifdef WITHOUT_SETTLED
+#define SETTLED true
+#else
+#define SETTLED !(landed & fence & ~(named | voided))
+#endif
+#ifdef WITHOUT_TARGET_CHECK
+#define UNSUSPECTED (packs | THROUGH_B)
+#else
+#define UNSUSPECTED ((packs & ~seen) | UNLESS_CUT(plainly))
+#endif
+#define MOVES1 ((FORWARDED & COMPACTOR1) -> slots1 : 0)
+#define MOVES2(pack) (((FORWARDED & COMPACTOR2) && from2 == pack) -> slots2 : 0)
+/* Slots of A that lead to B, of A to C, of B to C. */
+#define A_B (MOVES1 & ~((latest == COMPACTOR2) -> MOVES2(A) : 0))
+#define A_C (MOVES2(A) & ~((latest == COMPACTOR1) -> MOVES1 : 0))
+#define B_C MOVES2(B)
+
+/* Slots that points name, and that forwardings of these lead to. */
+#define NAMED_IN(pack) (((old && pack == A) -> 1 : 0) | ((new && newPack == pack) -> newSlot : 0))
+#define USED_A NAMED_IN(A)
+#ifdef WITHOUT_FOLLOW
+#define USED_B NAMED_IN(B)
+#define USED_C NAMED_IN(C)
+#else
+#define USED_B (NAMED_IN(B) | (USED_A & A_B))
+#define USED_C (NAMED_IN(C) | (USED_A & A_C) | (USED_B & B_C))
+#endif
+#define USED(pack) ((pack == A) -> USED_A : ((pack == B) -> USED_B : USED_C))
+/* Slots that can be read of one of these packs, or of those behind it. THROUGH_B: B_C will not be deleted. */
+#define THROUGH_B 8
+#ifdef WITHOUT_WHOLE_CHAIN
+#define UNLESS_CUT(condemnedForGood) THROUGH_B
+#else
+#define UNLESS_CUT(condemnedForGood) (((condemnedForGood) & B) -> 0 : THROUGH_B)
+#endif
+#define IN(pack, among) (((among) & pack) -> SLOTS : 0)
+#define BEHIND_B(among) (((among) & THROUGH_B) -> (B_C & IN(C, among)) : 0)
+#define BEHIND_A(among) ((A_B & (IN(B, among) | BEHIND_B(among))) | (A_C & IN(C, among)))
+#define BEHIND(pack, among) ((pack == A) -> BEHIND_A(among) : ((pack == B) -> BEHIND_B(among) : 0))
+
+/* Every slot that a point names can be read, at its place or where forwarding leads. */
+inline check() {
+  assert(!(NAMED_IN(A) & ~(IN(A, packs) | BEHIND_A(packs | THROUGH_B))));
+  assert(!(NAMED_IN(B) & ~(IN(B, packs) | BEHIND_B(packs | THROUGH_B))));
+  assert(!(NAMED_IN(C) & ~IN(C, packs)))
+}
+
+/* Whether somebody else's forwarding of the pack has landed. */
+#define OTHERS(me, source) ((me == COMPACTOR1) -> ((landed & COMPACTOR2) && from2 == A) : ((landed & COMPACTOR1) && source == A))
+
+/* That is there, or that forwardings lead from. */
+inline anyPack(pack) {
+  if
+  :: (packs & A) || MOVES1 || MOVES2(A) -> pack = A
+  :: (packs & B) || MOVES2(B) -> pack = B
+  :: (packs & C) -> pack = C
+  fi
+}
+
+proctype Compactor(byte me; byte target) {
+  byte seen, source, live;
+  sess = sess | me;
+  seen = CONDEMNED;
+  atomic { /* choose: a pack with live slots, of which these are copied */
+    if
+    :: source = A
+    :: (me == COMPACTOR2) -> source = B
+    fi;
+    if
+    :: (packs & source & ~seen) -> live = USED(source)
+    :: else
+    fi;
+#ifndef WITHOUT_NUMBER_ONCE
+    live = live & ~((source == A) -> A_B | A_C : B_C); /* a slot is forwarded once */
+    before = before | (OTHERS(me, source) -> me : 0);
+#endif
+    if
+    :: live -> packs = packs | target
+    :: else -> goto ended
+    fi;
+    seen = 0
+  }
+  if
+  :: (fence & me) -> goto ended
+  :: else
+  fi;
+  atomic { /* commit: the put of moved/ is sent */
+    if
+    :: (me == COMPACTOR1) -> slots1 = live
+    :: else -> slots2 = live; from2 = source
+    fi;
+    live = 0; source = 0; underway = underway | me
+  }
+  if
+  :: (landed & me)
+  :: (refused & me) -> goto ended
+  fi;
+  /* settle */
+  atomic {
+    if
+    :: (fence & me) && !((named | voided) & me) -> named = named | me
+    :: else
+    fi
+  }
+ended: sess = sess & ~me
+}
+
+/* Create-only: the number after the highest that the compactor read. */
+inline land(who, source) {
+  atomic {
+    (underway & who) -> underway = underway & ~who;
+    if
+#ifndef WITHOUT_NUMBER_ONCE
+    :: (OTHERS(who, source) && !(before & who)) -> refused = refused | who
+#endif
+    :: else -> landed = landed | who; latest = who; check()
+    fi
+  }
+}
+
+proctype Network() {
+end:
+  do
+  :: land(COMPACTOR1, A)
+  :: land(COMPACTOR2, from2)
+  od
+}
+
+proctype Fencer(byte who) {
+  byte verdict;
+  atomic { (sess & who) -> fence = fence | who }
+  verdict = landed & who;
+  atomic {
+    if
+    :: !((named | voided) & who) -> named = named | verdict; voided = voided | (who & ~verdict); check()
+    :: else
+    fi;
+    verdict = 0
+  }
+  sess = sess & ~who
+}
+
+/* An epoch of a keeper of its own. */
+proctype Keeper(byte epoch) {
+  byte pack, holders, among;
+  bool forGood;
+again:
+  atomic {
+    (epochs < EPOCHS) -> epochs++;
+    anyPack(pack);
+    if
+    :: plain[epoch] = pack; forGood = true
+    :: moved[epoch] = pack; forGood = false
+    fi
+  }
+  holders = sess;
+  !(holders & sess & ~(named | voided));
+  /* decide: gc/ is read, then the points are listed */
+#ifdef WITHOUT_TARGET_STAYS
+  atomic { holders = 0; among = packs | THROUGH_B }
+#else
+  atomic { holders = 0; among = (packs & ~CONDEMNED) | UNLESS_CUT(plain[0] | plain[1]) }
+#endif
+  atomic {
+    if
+    :: forGood && USED(pack) -> pack = 0
+#ifndef WITHOUT_ALL_FORWARDED
+    :: !forGood && (USED(pack) & ~BEHIND(pack, among & (packs | THROUGH_B))) -> pack = 0
+#endif
+    :: else
+    fi;
+    among = 0
+  }
+  /* sweep */
+  atomic { packs = packs & ~pack; check() }
+  atomic {
+    if
+#ifndef WITHOUT_FORWARDING_KEPT
+    :: !forGood
+#endif
+    :: else -> dropped = dropped | (landed & (((pack == A) -> COMPACTOR1 : 0) | ((from2 && from2 == pack) -> COMPACTOR2 : 0))); check()
+    fi;
+    plain[epoch] = 0; moved[epoch] = 0; pack = 0; forGood = false
+  }
+  goto again
+}
+
+proctype Writer() {
+  byte plainly, seen, pack, slot;
+  sess = sess | WRITER;
+  atomic {
+#ifndef WITHOUT_MOVED_FLAG
+    plainly = plain[0] | plain[1];
+#endif
+    seen = CONDEMNED
+  }
+  atomic { /* by the index, which finds packs that are there, or by the parent */
+    anyPack(pack);
+    if
+    :: slot = 1
+    :: slot = 2
+    fi;
+    if
+    :: (packs & pack & ~seen)
+    :: ((packs & pack) || (NAMED_IN(pack) & slot)) && !(plainly & pack) && SETTLED && (BEHIND(pack, UNSUSPECTED) & slot)
+    :: else -> goto ended
+    fi;
+    plainly = 0; seen = 0
+  }
+  atomic { newPack = pack; newSlot = slot; pack = 0; slot = 0; new = true; check() }
+ended: sess = sess & ~WRITER
+}
+
+init {
+  atomic {
+    run Network(); run Writer();
+    run Compactor(COMPACTOR1, B);
+#if COMPACTORS == 2
+    run Compactor(COMPACTOR2, C);
+#endif
+    run Keeper(0);
+#if KEEPERS == 2
+    run Keeper(1);
+#endif
+#if FENCERS & 1
+    run Fencer(COMPACTOR1);
+#endif
+#if FENCERS & 2
+    run Fencer(COMPACTOR2);
+#endif
+  }
+  old = false; /* purged, at any time, and so is the new point */
+  atomic { new -> new = false }
+}
