@@ -111,7 +111,10 @@ export async function makePoint(attempt: {
 }): Promise<BackupOutcome> {
   const { options, resource, session, startedMs, lineage, describe = (manifest) => manifest } = attempt;
   const { repository, signal } = options;
-  const upload = await UploadSession.open({ ...options, session });
+  const ownChunkBytes = options.chunkBytes ?? repository.configuration.defaults.chunk_bytes;
+  const chunkSizes = lineage.base?.manifest.disks.map((disk) => disk.chunk_bytes) ?? [];
+  const largestChunkBytes = Math.max(ownChunkBytes, ...chunkSizes);
+  const upload = await UploadSession.open({ ...options, session, largestChunkBytes });
   try {
     const { disks, roots, guest, table } = await transfer({ options, upload, lineage });
     const manifest = describe({

@@ -5,7 +5,6 @@
 import { availableParallelism } from 'node:os';
 import { BufferSlots, HoldfastError, hasCode } from '@holdfast/base';
 import { type ChunkDigest, changedSubChunks, subChunkOf } from '../chunk/chunk-digest.ts';
-import { maximumChunkBytes } from '../chunk/geometry.ts';
 import { hashBytes } from '../chunk/hash.ts';
 import { encodePatch } from '../chunk/patch.ts';
 import { type CompressionLevel, compressionLevels, packedBound } from '../codec/compression.ts';
@@ -67,6 +66,8 @@ export type StoredChunk = {
 export type UploadSessionOptions = {
   readonly repository: Repository;
   readonly session: Session;
+  /** No chunk of the session is longer. */
+  readonly largestChunkBytes: number;
   readonly level?: CompressionLevel | undefined;
   readonly indexMemoryBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -89,7 +90,7 @@ export class UploadSession {
   readonly #data: PackWriter;
   readonly #meta: PackWriter;
   /** Where chunks are packed before they go into a pack. */
-  readonly #packed = new BufferSlots({ slots: packedSlots, slotBytes: packedBound(maximumChunkBytes) });
+  readonly #packed: BufferSlots;
   readonly #packIds: (string | undefined)[] = [];
   /** Packs of others that were found on the storage (value: bytes) or found missing (undefined). */
   readonly #foreignPacks = new Map<string, Promise<number | undefined>>();
@@ -104,10 +105,12 @@ export class UploadSession {
     this.#condemned = known.condemned;
     this.#quarantine = known.quarantine;
     this.#forwardings = new Forwardings(repository);
+    this.#packed = new BufferSlots({ slots: packedSlots, slotBytes: packedBound(options.largestChunkBytes) });
     this.#own = new SessionIndex({
       store,
       prefix: indexPrefix(domain),
       spillPrefix: sessionSpillPrefix(session.id),
+      clock: repository.clock,
       signal,
     });
     const writer = (kind: PackKind, uploads: number) =>

@@ -79,7 +79,7 @@ export async function restoreDisk(options: RestoreOptions): Promise<RestoreOutco
       fetchedBytes: tally.fetchedBytes,
     });
   const memory = {
-    ranges: new BufferSlots({ slots: fetchLanes, slotBytes: maximumRangeBytes }),
+    ranges: new BufferSlots({ slots: fetchLanes, slotBytes: longestRangeBytes(geometry) }),
     chunks: new BufferSlots({ slots: decodeSlots, slotBytes: geometry.chunkBytes + decodeSlack }),
   };
   await runLanes({
@@ -94,6 +94,11 @@ export async function restoreDisk(options: RestoreOptions): Promise<RestoreOutco
   });
   await target.flush();
   return tally;
+}
+
+/** Of a small disk less than the most: frames are a little longer than chunks, gaps are at most a chunk (fetch-plan.ts). */
+function longestRangeBytes({ chunkCount, chunkBytes }: Geometry): number {
+  return Math.min(maximumRangeBytes, 3 * chunkCount * chunkBytes);
 }
 
 /** The map of a disk of a point. @throws disk_not_found, chunk_corrupt */

@@ -13,19 +13,26 @@ export const processIdentitySchema = z.strictObject({
 });
 export type ProcessIdentity = z.output<typeof processIdentitySchema>;
 
+/** Read once: it is the same as long as the process lives. */
+let own: ProcessIdentity | undefined;
+
 export function ownProcessIdentity(): ProcessIdentity {
-  return { host: hostname(), boot: bootId(), pid: process.pid, started_ticks: startedTicks(process.pid) ?? '' };
+  own ??= {
+    host: hostname(),
+    boot: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
+    pid: process.pid,
+    started_ticks: startedTicks(process.pid) ?? '',
+  };
+  return own;
 }
 
 /** `unknown` for processes of other hosts: only their owner can say. */
 export function livenessOf(identity: ProcessIdentity): 'alive' | 'dead' | 'unknown' {
-  if (identity.host !== hostname()) return 'unknown';
-  if (identity.boot !== bootId()) return 'dead';
-  return startedTicks(identity.pid) === identity.started_ticks ? 'alive' : 'dead';
-}
-
-function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  const { host, boot, pid, started_ticks: ownTicks } = ownProcessIdentity();
+  if (identity.host !== host) return 'unknown';
+  if (identity.boot !== boot) return 'dead';
+  const ticks = identity.pid === pid ? ownTicks : startedTicks(identity.pid);
+  return ticks === identity.started_ticks ? 'alive' : 'dead';
 }
 
 /** Field 22 of /proc/PID/stat (proc(5)); the second field may hold spaces and parentheses. */

@@ -45,6 +45,10 @@ export class MemoryStore implements BlobStore {
     return new Map([...this.#objects].sort(([left], [right]) => (left < right ? -1 : 1)));
   }
 
+  has(key: string): boolean {
+    return this.#objects.has(key);
+  }
+
   async put(key: string, body: BlobBody, options: CallOptions & { readonly ifAbsent?: boolean } = {}): Promise<void> {
     assertObjectKey(key);
     const parts: Buffer[] = [];
