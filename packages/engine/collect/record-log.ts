@@ -15,8 +15,8 @@ import { MiB } from '@holdfast/base';
 const headBytes = 10;
 const segmentName = /^[0-9a-f]{16}\.log$/;
 /** Of records not written yet. */
-const pendingAtMost = 16 * MiB;
-const segmentsAtMost = 8;
+const pendingAtMost = 4 * MiB;
+const segmentsAtMost = 24;
 /** What claims to be longer is damaged. A page of 128 packs has up to 70 KiB. */
 const contentAtMost = 64 * MiB;
 const readBytes = 1 * MiB;
