@@ -2,7 +2,7 @@
  * A page of a pack table, reduced to what collection asks: which slots are used, not how often. For each pack its id (32),
  * bytes of bits (u16), bits (slot 0 is the lowest bit of the first byte). Cached on the keeper's disk.
  */
-import { decodeTablePage } from '../map/pack-table.ts';
+import { scanTablePage } from '../map/pack-table.ts';
 import type { PackCensus } from './pack-census.ts';
 import type { SlotSets } from './slot-sets.ts';
 
@@ -10,18 +10,23 @@ const headBytes = 34;
 
 /** @throws repository_damaged */
 export function digestOfPage(content: Buffer): Buffer {
-  const parts: Buffer[] = [];
-  for (const [packId, { uses }] of decodeTablePage(content)) {
-    const byteCount = (uses.length + 7) >>> 3;
-    const part = Buffer.alloc(headBytes + byteCount);
-    part.write(packId, 0, 'hex');
-    part.writeUInt16LE(byteCount, 32);
-    for (let slot = 0; slot < uses.length; slot += 1) {
-      if (uses[slot]! > 0) part[headBytes + (slot >>> 3)]! |= 1 << (slot & 7);
-    }
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
+  // A slot takes a byte or more in the page and a bit here; the heads are of nearly the same length.
+  const digest = Buffer.alloc(content.length);
+  let end = 0;
+  let bitsAt = 0;
+  scanTablePage(content, {
+    onPack: ({ idAt, slots }) => {
+      const byteCount = (slots + 7) >>> 3;
+      content.copy(digest, end, idAt, idAt + 32);
+      digest.writeUInt16LE(byteCount, end + 32);
+      bitsAt = end + headBytes;
+      end = bitsAt + byteCount;
+    },
+    onSlot: (slot, count) => {
+      if (count > 0) digest[bitsAt + (slot >>> 3)]! |= 1 << (slot & 7);
+    },
+  });
+  return digest.subarray(0, end);
 }
 
 /** Adds what the page uses; packs that the census does not have are left out. */

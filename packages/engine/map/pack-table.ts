@@ -79,15 +79,38 @@ export function encodeTablePage(packs: ReadonlyMap<string, PackUse>): Buffer {
 /** @throws repository_damaged */
 export function decodeTablePage(bytes: Buffer): Map<string, PackUse> {
   const packs = new Map<string, PackUse>();
+  let uses: number[] = [];
+  scanTablePage(bytes, {
+    onPack: ({ idAt, kind, slots }) => {
+      uses = new Array<number>(slots);
+      packs.set(bytes.toString('hex', idAt, idAt + hashBytes), { kind, uses });
+    },
+    onSlot: (slot, count) => {
+      uses[slot] = count;
+    },
+  });
+  return packs;
+}
+
+/**
+ * The same without making anything: each pack, followed by its slots in order.
+ * @param visit.onPack `idAt` is where its 32 bytes of id lie
+ * @throws repository_damaged, when part of the page may have been visited
+ */
+export function scanTablePage(
+  bytes: Buffer,
+  visit: {
+    readonly onPack: (pack: { readonly idAt: number; readonly kind: PackKind; readonly slots: number }) => void;
+    readonly onSlot: (slot: number, count: number) => void;
+  },
+): void {
   if (bytes.length < 4) throw damaged();
   let at = 4;
   for (let left = bytes.readUInt32LE(0); left > 0; left -= 1) {
     if (at + 35 > bytes.length) throw damaged();
-    const packId = bytes.toString('hex', at, at + hashBytes);
-    const kind = bytes[at + 32] === 1 ? 'data' : 'meta';
     const slots = bytes.readUInt16LE(at + 33);
+    visit.onPack({ idAt: at, kind: bytes[at + 32] === 1 ? 'data' : 'meta', slots });
     at += 35;
-    const uses = new Array<number>(slots);
     for (let slot = 0; slot < slots; slot += 1) {
       let value = 0;
       let scale = 1;
@@ -98,12 +121,10 @@ export function decodeTablePage(bytes: Buffer): Map<string, PackUse> {
         if (byte < 0x80) break;
         scale *= 128;
       }
-      uses[slot] = value;
+      visit.onSlot(slot, value);
     }
-    packs.set(packId, { kind, uses });
   }
   if (at !== bytes.length) throw damaged();
-  return packs;
 }
 
 function damaged(): HoldfastError {
