@@ -28,6 +28,7 @@ for (const [rule, actors] of Object.entries({
   FORWARD_COMMIT: { ...fenced, KEEPERS: 2 },
   TARGET_CHECK: keepers,
   TARGET_STAYS: keepers,
+  FRESH_GC: keepers,
   WHOLE_CHAIN: chain,
   NUMBER_ONCE: duel,
 })) {

@@ -183,6 +183,9 @@ proctype Keeper(byte epoch) {
   byte pack, holders, among;
   bool forGood;
 again:
+#ifdef WITHOUT_FRESH_GC
+  atomic { (epochs < EPOCHS) -> among = (packs & ~CONDEMNED) | UNLESS_CUT(plain[0] | plain[1]) }
+#endif
   atomic {
     (epochs < EPOCHS) -> epochs++;
     anyPack(pack);
@@ -194,8 +197,10 @@ again:
   holders = sess;
   !(holders & sess & ~(named | voided));
   /* decide: gc/ is read, then the points are listed */
-#ifdef WITHOUT_TARGET_STAYS
+#if defined(WITHOUT_TARGET_STAYS)
   atomic { holders = 0; among = packs | THROUGH_B }
+#elif defined(WITHOUT_FRESH_GC)
+  holders = 0;
 #else
   atomic { holders = 0; among = (packs & ~CONDEMNED) | UNLESS_CUT(plain[0] | plain[1]) }
 #endif
