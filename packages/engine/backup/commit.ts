@@ -2,12 +2,12 @@
 import { HoldfastError } from '@holdfast/base';
 import { encodeManifest, type Manifest } from '../manifest/manifest.ts';
 import { decodeTablePage } from '../map/pack-table.ts';
-import { Forwardings } from '../pack/forwardings.ts';
 import { type FrameReference, readFrame } from '../pack/frame-reader.ts';
-import { fenceKey, pointKey } from '../repository/layout.ts';
+import { fenceKey, type PackKind, pointKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
-import { type Condemnation, readCollectionState } from '../session/collection-state.ts';
+import { type CollectionState, readCollectionState } from '../session/collection-state.ts';
 import { putFence, settleVerdict } from '../session/fences.ts';
+import { CondemnedCheck } from './condemned-check.ts';
 import type { Session } from '../session/session.ts';
 
 type CommitRequest = {
@@ -77,26 +77,21 @@ function fenced(sessionId: string): HoldfastError {
   return new HoldfastError('session_fenced', `Session ${sessionId} was fenced while it ran.`);
 }
 
-async function refuseCondemned(request: CommitRequest, condemned: ReadonlyMap<string, Condemnation>): Promise<void> {
+async function refuseCondemned(request: CommitRequest, condemned: CollectionState['condemnedPacks']): Promise<void> {
   const { repository, manifest, signal } = request;
+  const check = new CondemnedCheck(repository, condemned, signal);
   const hit = new Set<string>();
-  // Listed when it is first asked, which is after the condemned lists were.
-  const forwardings = new Forwardings(repository);
-  const look = async (packId: string, slots: Iterable<number>): Promise<void> => {
-    const condemnation = condemned.get(packId);
-    if (!condemnation) return;
-    if (condemnation.moved) {
-      for (const slot of slots) if (!(await forwardings.lookup({ packId, slot }))) hit.add(packId);
-    } else hit.add(packId);
+  const look = async (packId: string, kind: PackKind, slots: Iterable<number>): Promise<void> => {
+    if (!(await check.isUsable({ packId, kind, slots }))) hit.add(packId);
   };
-  const lookAt = async ({ location }: FrameReference) => await look(location.packId, [location.slot]);
+  const lookAt = async ({ location }: FrameReference) => await look(location.packId, 'meta', [location.slot]);
   const guest = manifest.guest_configuration ? [manifest.guest_configuration] : [];
   for (const reference of [...manifest.roots, ...guest]) await lookAt(reference);
   for (const page of manifest.table.pages) {
     if (page.kind !== 'data') continue;
     await lookAt(page);
     const content = await readFrame(repository, { kind: 'tablePage', reference: page, signal });
-    for (const [packId, { uses }] of decodeTablePage(content)) await look(packId, usedSlots(uses));
+    for (const [packId, { kind, uses }] of decodeTablePage(content)) await look(packId, kind, usedSlots(uses));
   }
   if (hit.size === 0) return;
   throw new HoldfastError('pack_condemned', `${hit.size} packs of this point are being collected.`, {

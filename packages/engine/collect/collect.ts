@@ -8,6 +8,7 @@ import { type Sleep, systemSleep } from '@holdfast/storage';
 import { doesCount, type TrashState } from '../manifest/point-states.ts';
 import type { Forwardings } from '../pack/forwardings.ts';
 import type { Repository } from '../repository/repository.ts';
+import { type CollectionState, readCollectionState } from '../session/collection-state.ts';
 import { listSessions, type SessionRecord } from '../session/session.ts';
 import { type Epoch, holdersOf, listEpochs, type Outcome, putEpoch, readOutcome, settleOutcome } from './epochs.ts';
 import { findGarbage, type Garbage } from './find-garbage.ts';
@@ -99,6 +100,8 @@ function checkOptions(options: CollectOptions): void {
 }
 
 type View = {
+  /** By every keeper, read before forwardings and points. */
+  readonly condemned: CollectionState['condemnedPacks'];
   readonly census: PackCensus;
   readonly sessions: readonly SessionRecord[];
   readonly forwardings: Forwardings;
@@ -176,16 +179,18 @@ class Run {
     };
   }
 
-  /** Rule *find*: packs, sessions, forwardings, points, in this order. */
+  /** Rule *find*: what is condemned, packs, sessions, forwardings, points, in this order. */
   async #look(): Promise<View> {
     const repository = this.#repository;
+    const { condemnedPacks: condemned } = await readCollectionState(repository, this.#signal);
     const census = await listPacks(repository, this.#signal);
     for (const { packs = [] } of this.#open) {
       for (const { pack, kind } of packs) census.add({ packId: pack, kind, sizeBytes: undefined });
     }
     const sessions = await listSessions(repository, this.#signal);
     const forwardings = await readForwardings(repository, census, this.#signal);
-    return { census, sessions, forwardings, points: await this.#usage.look((trash) => this.#isDue(trash)) };
+    const points = await this.#usage.look((trash) => this.#isDue(trash));
+    return { condemned, census, sessions, forwardings, points };
   }
 
   #isDue({ tomb }: TrashState): boolean {
@@ -222,18 +227,14 @@ class Run {
     return counting;
   }
 
-  async #liveness({ census, forwardings, points }: View): Promise<Liveness> {
+  async #liveness({ condemned, census, forwardings, points }: View): Promise<Liveness> {
     const used = await this.#usage.slotsOf(points, census);
-    const condemned = this.#condemnedPacks();
     const isStaying = (ordinal: number) => {
       const packId = census.idOf(ordinal);
       return census.isListed(ordinal) && !condemned.has(packId) && !this.#swept.has(packId);
     };
-    return await Liveness.of({ census, used, forwardings, isStaying });
-  }
-
-  #condemnedPacks(): ReadonlySet<string> {
-    return new Set(this.#open.flatMap(({ packs = [] }) => packs.map(({ pack }) => pack)));
+    const isCut = (packId: string) => condemned.get(packId)?.moved === false;
+    return await Liveness.of({ census, used, forwardings, isStaying, isCut });
   }
 
   /** Epochs of which no holder is left. */
@@ -278,7 +279,7 @@ class Run {
     const signal = this.#signal;
     const liveness = await this.#liveness(view);
     const { census, sessions } = view;
-    const dealtWith = new Set([...this.#condemnedPacks(), ...this.#swept]);
+    const dealtWith = new Set([...view.condemned.keys(), ...this.#swept]);
     const garbage = await findGarbage({ repository, census, liveness, sessions, dealtWith, signal });
     const chosen = this.#withinLimits(garbage);
     this.#condemned = sumOf(chosen);
@@ -306,10 +307,11 @@ class Run {
     for (;;) {
       const ready = await this.#readyEpochs();
       if (ready.length > 0) {
+        const { condemnedPacks: condemned } = await readCollectionState(this.#repository, this.#signal);
         const forwardings = await readForwardings(this.#repository, census, this.#signal);
         const points = await this.#usage.look(() => false);
         const counting = points.filter(({ state }) => doesCount(state));
-        await this.#decide(ready, { census, sessions: [], forwardings, points: counting });
+        await this.#decide(ready, { condemned, census, sessions: [], forwardings, points: counting });
       }
       const leftMs = this.#untilMs - clock.monotonicMs();
       if (this.#open.length === 0 || leftMs <= 0) return;

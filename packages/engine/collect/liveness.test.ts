@@ -6,6 +6,7 @@ import { movePack } from '../pack/forwarding-fixture.ts';
 import { movedPrefix, packKey } from '../repository/layout.ts';
 import { tableUses } from '../repository-fixture.ts';
 import { assertKept, collectNow, collectStory, removePoint } from './collect-fixture.ts';
+import { listPacks, Liveness, readForwardings } from './liveness.ts';
 import { PackCensus } from './pack-census.ts';
 import { SlotSets } from './slot-sets.ts';
 
@@ -111,4 +112,39 @@ test('a pack stays while one frame in use was not moved, or was moved to a pack 
   await store.put(toKey, { buffers: [target] });
   assert.equal((await collectNow(repository)).deleted.packs, 1);
   await assertKept(repository, kept);
+});
+
+test('a moved pack stays while the pack it leads to is condemned, or one on the way as unused', async () => {
+  const { repository, store, kept } = await collectStory(1);
+  const name = Object.keys(await tableUses(repository, kept[0]!.point)).find((one) => one.startsWith('data'));
+  const keyOf = (packId: string) => packKey({ domain: 'default', kind: 'data', packId });
+  const chain = [name!.split(' ')[1]!];
+  for (let step = 0; step < 2; step += 1) {
+    const packId = chain.at(-1)!;
+    const bytes = await store.get(keyOf(packId));
+    const moves = await movePack(repository, { packId, kind: 'data' });
+    await store.put(keyOf(packId), { buffers: [bytes] });
+    chain.push([...moves.values()][0]!.packId);
+  }
+  const [first, second, third] = chain as [string, string, string];
+  const standing = async (options: { readonly leaving?: readonly string[]; readonly cut?: readonly string[] }) => {
+    const census = await listPacks(repository);
+    const forwardings = await readForwardings(repository, census);
+    const used = new SlotSets(census.count);
+    used.add(census.findId(first), 0);
+    const { leaving = [], cut = [] } = options;
+    const liveness = await Liveness.of({
+      census,
+      used,
+      forwardings,
+      isStaying: (ordinal) => ![...leaving, ...cut].includes(census.idOf(ordinal)),
+      isCut: (packId) => cut.includes(packId),
+    });
+    return [first, second, third].map((packId) => liveness.standingOf(census.findId(packId)));
+  };
+  assert.deepEqual(await standing({}), ['moved', 'moved', 'used']);
+  assert.deepEqual(await standing({ leaving: [second] }), ['moved', 'moved', 'used']);
+  assert.deepEqual(await standing({ leaving: [third] }), ['moved', 'used', 'used']);
+  assert.deepEqual(await standing({ leaving: [second, third] }), ['used', 'used', 'used']);
+  assert.deepEqual(await standing({ cut: [second] }), ['used', 'moved', 'used']);
 });

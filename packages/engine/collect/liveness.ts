@@ -56,6 +56,7 @@ export class Liveness {
   /**
    * @param request.used by points; what forwardings lead to is added
    * @param request.isStaying of a pack that a frame was forwarded to
+   * @param request.isCut of a pack that was condemned as unused: what leads on from it may be deleted together with it
    * @throws repository_damaged when a forwarding cannot be read
    */
   static async of(request: {
@@ -63,16 +64,17 @@ export class Liveness {
     readonly used: SlotSets;
     readonly forwardings: Forwardings;
     readonly isStaying: (ordinal: number) => boolean;
+    readonly isCut?: (packId: string) => boolean;
   }): Promise<Liveness> {
-    const { census, used, forwardings, isStaying } = request;
+    const { census, used, forwardings, isStaying, isCut = () => false } = request;
     const sources = new Map<number, string>();
     for (const packId of await forwardings.packs()) {
       const ordinal = census.findId(packId);
       if (ordinal >= 0) sources.set(ordinal, packId);
     }
-    const chainOf = async (place: SlotPlace): Promise<readonly { ordinal: number; slot: number }[]> => {
+    const chainOf = async (place: SlotPlace): Promise<readonly (SlotPlace & { readonly ordinal: number })[]> => {
       const chain = await Array.fromAsync(forwardings.chain(place));
-      return chain.map(({ packId, slot }) => ({ ordinal: census.findId(packId), slot }));
+      return chain.map(({ packId, slot }) => ({ packId, slot, ordinal: census.findId(packId) }));
     };
     for (const [source, packId] of sources) {
       for (const slot of [...used.slotsOf(source)]) {
@@ -85,7 +87,8 @@ export class Liveness {
       let isMoved = true;
       for (const slot of used.slotsOf(source)) {
         const chain = await chainOf({ packId, slot });
-        isMoved &&= chain.some(({ ordinal }) => ordinal >= 0 && ordinal !== source && isStaying(ordinal));
+        const end = chain.find((place) => (place.ordinal >= 0 && isStaying(place.ordinal)) || isCut(place.packId));
+        isMoved &&= end !== undefined && end.ordinal !== source && !isCut(end.packId);
         if (!isMoved) break;
       }
       if (isMoved) moved.add(source);
