@@ -9,6 +9,7 @@ import type { consistencies, Manifest } from '../manifest/manifest.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import { checkResource } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
+import { type CollectionState, readCollectionState } from '../session/collection-state.ts';
 import { openSession, type Session } from '../session/session.ts';
 import { commit } from './commit.ts';
 import { chooseLineage, type Lineage, withoutBase } from './lineage.ts';
@@ -78,10 +79,12 @@ export async function backup(options: BackupOptions): Promise<BackupOutcome> {
   checkDisks(options.disks);
   const startedMs = repository.clock.monotonicMs();
   await using session = await openSession({ repository, role: 'writer', resource, signal });
+  // Rule *begin*: before the parent is looked for, which a collection may be about to take.
+  const { condemnedPacks } = await readCollectionState(repository, signal);
   const lineage = await chooseLineage(options, resource);
   const attempt = { options, resource, session, startedMs };
   try {
-    return await makePoint({ ...attempt, lineage });
+    return await makePoint({ ...attempt, condemnedPacks, lineage });
   } catch (error) {
     // Rule *commit*: a collection took what the earlier point or the index gave. A second hit is for the caller.
     if (hasCode(error, 'pack_condemned')) return await makePoint({ ...attempt, ...inFull(options, lineage) });
@@ -108,13 +111,15 @@ export async function makePoint(attempt: {
   readonly startedMs: number;
   readonly lineage: Lineage;
   readonly describe?: (manifest: Manifest) => Manifest;
+  /** What `gc/` said before the earlier point was chosen; absent without an earlier point: it is read here. */
+  readonly condemnedPacks?: CollectionState['condemnedPacks'] | undefined;
 }): Promise<BackupOutcome> {
-  const { options, resource, session, startedMs, lineage, describe = (manifest) => manifest } = attempt;
+  const { options, resource, session, startedMs, lineage, condemnedPacks, describe = (manifest) => manifest } = attempt;
   const { repository, signal } = options;
   const ownChunkBytes = options.chunkBytes ?? repository.configuration.defaults.chunk_bytes;
   const chunkSizes = lineage.base?.manifest.disks.map((disk) => disk.chunk_bytes) ?? [];
   const largestChunkBytes = Math.max(ownChunkBytes, ...chunkSizes);
-  const upload = await UploadSession.open({ ...options, session, largestChunkBytes });
+  const upload = await UploadSession.open({ ...options, session, largestChunkBytes, condemnedPacks });
   try {
     const { disks, roots, guest, table } = await transfer({ options, upload, lineage });
     const manifest = describe({

@@ -64,6 +64,8 @@ export type StoredChunk = {
 };
 
 export type UploadSessionOptions = {
+  /** What `gc/` said after the session was opened; read here when absent. */
+  readonly condemnedPacks?: CollectionState['condemnedPacks'] | undefined;
   readonly repository: Repository;
   readonly session: Session;
   /** No chunk of the session is longer. */
@@ -136,7 +138,7 @@ export class UploadSession {
   /** The session object must be on the storage before. */
   static async open(options: UploadSessionOptions): Promise<UploadSession> {
     const { repository, signal, indexMemoryBytes } = options;
-    const { condemnedPacks } = await readCollectionState(repository, signal);
+    const condemnedPacks = options.condemnedPacks ?? (await readCollectionState(repository, signal)).condemnedPacks;
     const quarantine = await Quarantine.read(repository, signal);
     const index = await openChunkIndex({
       store: repository.store,

@@ -5,6 +5,7 @@ import type { Manifest } from '../manifest/manifest.ts';
 import type { ListedPoint, RestorePoint } from '../manifest/points.ts';
 import { readFrame } from '../pack/frame-reader.ts';
 import type { Repository } from '../repository/repository.ts';
+import { type CollectionState, readCollectionState } from '../session/collection-state.ts';
 import { openSession, type Session } from '../session/session.ts';
 import { provenanceOf, TargetPoints } from './provenance.ts';
 import { namingThePoint, openSourceDisk } from './source-disk.ts';
@@ -42,6 +43,8 @@ export async function copyPoint(request: CopyPointRequest): Promise<CopiedPoint>
   const { resource } = point.manifest;
   const startedMs = target.clock.monotonicMs();
   await using session = await openSession({ repository: target, role: 'writer', resource, signal });
+  // Rule *begin*: before the target's points are looked at.
+  const { condemnedPacks } = await readCollectionState(target, signal);
   // Only now: a copy that ran at the same time has ended, and whatever is listed stays while the session lasts.
   const copies = await TargetPoints.read({ target, resource, known, signal });
   const there = copies.find(provenanceOf(source, point));
@@ -49,7 +52,7 @@ export async function copyPoint(request: CopyPointRequest): Promise<CopiedPoint>
   const attempt = { ...request, session, copies, startedMs };
   const base = chooseBase(attempt);
   const inFull = async () => await makeCopy({ ...attempt, base: undefined });
-  const { point: to, warnings } = await makeCopy({ ...attempt, base }).catch(async (error: unknown) => {
+  const { point: to, warnings } = await makeCopy({ ...attempt, base, condemnedPacks }).catch(async (error: unknown) => {
     // Rule *commit*: a collection took what the earlier point or the index gave. A second hit is for the caller.
     if (hasCode(error, 'pack_condemned')) return await inFull();
     if (!base || !hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
@@ -95,7 +98,12 @@ function sameGrid(left: Manifest, right: Manifest): boolean {
   return gridOf(left) === gridOf(right);
 }
 
-async function makeCopy(attempt: Attempt & { readonly base: Base | undefined }): Promise<BackupOutcome> {
+async function makeCopy(
+  attempt: Attempt & {
+    readonly base: Base | undefined;
+    readonly condemnedPacks?: CollectionState['condemnedPacks'];
+  },
+): Promise<BackupOutcome> {
   const { source, target, point, session, startedMs, base, onProgress, signal } = attempt;
   const { manifest } = point;
   const { guest_configuration: guest, series, increment_id: incrementId } = manifest;
@@ -112,6 +120,7 @@ async function makeCopy(attempt: Attempt & { readonly base: Base | undefined }):
     disks.push(disk);
   }
   return await makePoint({
+    condemnedPacks: attempt.condemnedPacks,
     options: {
       repository: target,
       resource: manifest.resource,
