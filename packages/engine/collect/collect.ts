@@ -144,13 +144,13 @@ class Run {
     this.#open = epochs.filter(({ packs }) => packs !== undefined);
     // Before anything is listed: what is decided by that listing must not be older than its holders' end.
     const ready = dryRun ? [] : await this.#readyEpochs();
-    const view = await this.#look();
+    const view = await this.#look((trash) => this.#isDue(trash));
     const stored = storedIn(view.census);
     const counting = await this.#empty(view.points);
     await this.#decide(ready, { ...view, points: counting });
     await this.#condemn(epochs, { ...view, points: counting });
     if (!dryRun) {
-      await this.#waitAndDecide(view.census);
+      await this.#waitAndDecide();
       const heldBack = new Set<string>();
       for (const epoch of this.#open) {
         const holders = await holdersOf(repository, epoch, signal);
@@ -180,7 +180,7 @@ class Run {
   }
 
   /** Rule *find*: what is condemned, packs, sessions, forwardings, points, in this order. */
-  async #look(): Promise<View> {
+  async #look(mayGo: (trash: TrashState) => boolean): Promise<View> {
     const repository = this.#repository;
     const { condemnedPacks: condemned } = await readCollectionState(repository, this.#signal);
     const census = await listPacks(repository, this.#signal);
@@ -189,7 +189,7 @@ class Run {
     }
     const sessions = await listSessions(repository, this.#signal);
     const forwardings = await readForwardings(repository, census, this.#signal);
-    const points = await this.#usage.look((trash) => this.#isDue(trash));
+    const points = await this.#usage.look(mayGo);
     return { condemned, census, sessions, forwardings, points };
   }
 
@@ -301,17 +301,15 @@ class Run {
   }
 
   /** Rule *condemn*: waits for the holders; looks again at what is used once some epoch's have ended. */
-  async #waitAndDecide(census: PackCensus): Promise<void> {
+  async #waitAndDecide(): Promise<void> {
     const { sleep = systemSleep, fence, fenceOlderThanMs } = this.#options;
     const { clock } = this.#repository;
     for (;;) {
       const ready = await this.#readyEpochs();
       if (ready.length > 0) {
-        const { condemnedPacks: condemned } = await readCollectionState(this.#repository, this.#signal);
-        const forwardings = await readForwardings(this.#repository, census, this.#signal);
-        const points = await this.#usage.look(() => false);
-        const counting = points.filter(({ state }) => doesCount(state));
-        await this.#decide(ready, { condemned, census, sessions: [], forwardings, points: counting });
+        // The packs too: another keeper may have swept since what a forwarding leads to.
+        const view = await this.#look(() => false);
+        await this.#decide(ready, { ...view, points: view.points.filter(({ state }) => doesCount(state)) });
       }
       const leftMs = this.#untilMs - clock.monotonicMs();
       if (this.#open.length === 0 || leftMs <= 0) return;
