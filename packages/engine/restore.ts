@@ -1,3 +1,4 @@
 /** Getting disks back. */
 export { type RestoreOptions, type RestoreOutcome, type RestoreProgress, restoreDisk } from './restore/restore-disk.ts';
+export type { UnreadableRange } from './restore/unreadable-chunks.ts';
 export { openPointDisk, type PointDiskOptions } from './serve/point-disk.ts';

@@ -319,6 +319,14 @@ export const errorCatalogue = {
     remedy: 'Read its message; install qemu-utils if it is missing.',
   },
 
+  restore_incomplete: {
+    status: 500,
+    title: 'Part of the disk could not be restored',
+    retry: 'never',
+    alert: true,
+    remedy:
+      'The ranges named are zeros on a new target, and as they were on one that existed. Bring them from another point or a copy; a new backup and holdfast verify --heal may bring them back.',
+  },
   target_exists: {
     status: 409,
     title: 'The target exists already',

@@ -8,15 +8,17 @@ import { type BlockTarget, BufferSlots, formatBytes, HoldfastError, hasCode, run
 import { chunkLengthAt, chunksPerPage, type Geometry } from '../chunk/geometry.ts';
 import { isAllZero } from '../chunk/zero.ts';
 import { decodeSlack } from '../codec/chunk-codec.ts';
+import type { ChunkLocation } from '../index/chunk-location.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import { MapReader } from '../map/map-reader.ts';
 import type { DataReference, Reference, SplitReference } from '../map/reference-list.ts';
 import { readChunk } from '../pack/chunk-reader.ts';
-import { placeName, sharedForwardings } from '../pack/forwardings.ts';
+import { type Forwardings, placeName, sharedForwardings } from '../pack/forwardings.ts';
 import { readRange } from '../pack/frame-reader.ts';
 import type { Repository } from '../repository/repository.ts';
 import { openReaderSession } from '../session/session.ts';
 import { type FetchChunk, type FetchJob, maximumRangeBytes, planFetches, type WantedChunk } from './fetch-plan.ts';
+import { UnreadableChunks, type UnreadableRange } from './unreadable-chunks.ts';
 
 /** Hides the latency of a network storage (PBS measured 1 -> 16 fetches: 557 -> 1514 MB/s). */
 const fetchLanes = 16;
@@ -41,9 +43,14 @@ export type RestoreOutcome = {
   readonly keptBytes: number;
   /** Read from the storage. */
   readonly fetchedBytes: number;
+  /** With best effort: what was left as it was on the target. */
+  readonly unreadable: readonly UnreadableRange[];
 };
 
-type Tally = { -readonly [Name in keyof RestoreOutcome]: number };
+type Tally = { -readonly [Name in Exclude<keyof RestoreOutcome, 'unreadable'>]: number } & {
+  /** With best effort. */
+  readonly lost: UnreadableChunks | undefined;
+};
 
 export type RestoreOptions = {
   readonly repository: Repository;
@@ -51,6 +58,11 @@ export type RestoreOptions = {
   /** Name of the disk; may be left out when the point has one. */
   readonly disk?: string | undefined;
   readonly target: BlockTarget;
+  /**
+   * What cannot be read is left out and reported, instead of being an error: it stays as it is on the target, which on a
+   * fresh one is zeros.
+   */
+  readonly bestEffort?: boolean | undefined;
   readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 };
@@ -62,7 +74,8 @@ export type RestoreOptions = {
 export async function restoreDisk(options: RestoreOptions): Promise<RestoreOutcome> {
   const { repository, point, target, signal } = options;
   await using _session = await openReaderSession({ repository, point, signal });
-  const map = await openDiskMap(options);
+  const map = await openMapOrNone(options);
+  if ('unreadable' in map) return map;
   const { geometry } = map;
   if (target.sizeBytes < geometry.sizeBytes) {
     throw new HoldfastError(
@@ -71,10 +84,11 @@ export async function restoreDisk(options: RestoreOptions): Promise<RestoreOutco
       { facts: { disk_bytes: geometry.sizeBytes, target_bytes: target.sizeBytes } },
     );
   }
-  const tally: Tally = { sizeBytes: geometry.sizeBytes, writtenBytes: 0, zeroBytes: 0, keptBytes: 0, fetchedBytes: 0 };
+  const lost = options.bestEffort ? new UnreadableChunks(geometry) : undefined;
+  const tally: Tally = { ...nothing, sizeBytes: geometry.sizeBytes, lost };
   const report = () =>
     options.onProgress?.({
-      doneBytes: tally.writtenBytes + tally.zeroBytes + tally.keptBytes,
+      doneBytes: tally.writtenBytes + tally.zeroBytes + tally.keptBytes + (lost?.bytes ?? 0),
       totalBytes: geometry.sizeBytes,
       fetchedBytes: tally.fetchedBytes,
     });
@@ -93,7 +107,32 @@ export async function restoreDisk(options: RestoreOptions): Promise<RestoreOutco
     },
   });
   await target.flush();
-  return tally;
+  const { lost: _, ...outcome } = tally;
+  return { ...outcome, unreadable: lost?.ranges() ?? [] };
+}
+
+const nothing = { writtenBytes: 0, zeroBytes: 0, keptBytes: 0, fetchedBytes: 0 };
+
+/** With best effort, a disk whose map is lost is one that is not readable at all. */
+async function openMapOrNone(options: RestoreOptions): Promise<MapReader | RestoreOutcome> {
+  try {
+    return await openDiskMap(options);
+  } catch (error) {
+    if (!options.bestEffort || !hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
+    const { disks } = options.point.manifest;
+    const { size_bytes: sizeBytes } = disks.find(({ name }) => name === options.disk) ?? disks[0]!;
+    return { ...nothing, sizeBytes, unreadable: [{ offset: 0, length: sizeBytes, reason: error.message }] };
+  }
+}
+
+/** Brings chunks; with best effort, those that cannot be read are noted, and it is no error. */
+async function bring(tally: Tally, chunks: readonly number[], run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    if (!tally.lost || !hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
+    for (const chunk of chunks) tally.lost.add(chunk, error.message);
+  }
 }
 
 /** Of a small disk less than the most: frames are a little longer than chunks, gaps are at most a chunk (fetch-plan.ts). */
@@ -146,7 +185,7 @@ async function* restoreJobs(work: Work): AsyncGenerator<RestoreJob> {
   for (let page = 0; page < map.geometry.pageCount; page += pagesPerWindow) {
     const entries: Reference[] = [];
     const end = Math.min(page + pagesPerWindow, map.geometry.pageCount);
-    for (let next = page; next < end; next += 1) entries.push(...(await map.page(next, options.signal)));
+    for (let next = page; next < end; next += 1) entries.push(...(await entriesOf(work, next)));
     const first = page * chunksPerPage;
     const { target } = options;
     const wanted =
@@ -157,6 +196,26 @@ async function* restoreJobs(work: Work): AsyncGenerator<RestoreJob> {
   }
 }
 
+/** With best effort, entries of a page that is lost are BAD, and noted. */
+async function entriesOf({ map, options, tally }: Work, page: number): Promise<readonly Reference[]> {
+  const first = page * chunksPerPage;
+  const count = Math.min(chunksPerPage, map.geometry.chunkCount - first);
+  let entries: readonly Reference[] = Array.from({ length: count }, () => ({ kind: 'bad', reason: 2 }) as const);
+  const chunks = Array.from({ length: count }, (_, index) => first + index);
+  await bring(tally, chunks, async () => {
+    entries = await map.page(page, options.signal);
+    for (const [index, { kind }] of entries.entries()) if (kind === 'bad') noteBad(options, tally, first + index);
+  });
+  return entries;
+}
+
+/** @throws chunk_corrupt, unless with best effort */
+function noteBad({ point }: RestoreOptions, { lost }: Tally, chunk: number): void {
+  const sentence = `Chunk ${chunk} of point ${point.manifest.id} is recorded as unreadable.`;
+  if (!lost) throw new HoldfastError('chunk_corrupt', sentence);
+  lost.add(chunk, sentence);
+}
+
 /** Nothing on the target is looked at: zeros are written as zeros unless it is fresh. */
 async function takeAll(work: Work, entries: readonly Reference[], first: number): Promise<Wanted[]> {
   const { options, map, tally } = work;
@@ -165,7 +224,7 @@ async function takeAll(work: Work, entries: readonly Reference[], first: number)
   for (let index = 0; index < entries.length; ) {
     const reference = entries[index]!;
     if (reference.kind !== 'zero') {
-      wanted.push({ chunk: first + index, reference: needContent(reference, first + index, options) });
+      if (reference.kind !== 'bad') wanted.push({ chunk: first + index, reference });
       index += 1;
       continue;
     }
@@ -193,6 +252,7 @@ async function takeDiffering(work: Work, entries: readonly Reference[], first: n
     lanes,
     signal,
     run: async ([index, reference], lane) => {
+      if (reference.kind === 'bad') return;
       const chunk = first + index;
       const into = buffers[lane]!.subarray(0, chunkLengthAt(geometry, chunk));
       const offset = chunk * geometry.chunkBytes;
@@ -200,21 +260,12 @@ async function takeDiffering(work: Work, entries: readonly Reference[], first: n
       if (reference.kind === 'zero') {
         if (!isAllZero(into)) await target.zero({ offset, length: into.length, signal });
         tally.zeroBytes += into.length;
-      } else {
-        const data = needContent(reference, chunk, options);
-        if (repository.codec.idOf('data', into).equals(data.id)) tally.keptBytes += into.length;
-        else wanted.push({ chunk, reference: data });
-      }
+      } else if (repository.codec.idOf('data', into).equals(reference.id)) tally.keptBytes += into.length;
+      else wanted.push({ chunk, reference });
       report();
     },
   });
   return wanted;
-}
-
-function needContent(reference: Reference, chunk: number, options: RestoreOptions): Wanted['reference'] {
-  if ('id' in reference) return reference;
-  const { id } = options.point.manifest;
-  throw new HoldfastError('chunk_corrupt', `Chunk ${chunk} of point ${id} is recorded as unreadable.`);
 }
 
 type FetchRequest = {
@@ -267,7 +318,9 @@ async function unpackAndWrite(
     await fetchSingle({ ...request, fetch });
     return;
   }
-  for (const chunk of fetch.chunks) await writeChunk({ options, geometry, tally, chunk, plain });
+  await bring(tally, fetch.chunks, async () => {
+    for (const chunk of fetch.chunks) await writeChunk({ options, geometry, tally, chunk, plain });
+  });
 }
 
 /**
@@ -281,7 +334,7 @@ async function fetchMoved(request: FetchRequest): Promise<void> {
   const origins = new Map<string, DataReference>();
   for (const fetch of job.chunks) {
     const { reference, chunks } = fetch;
-    const places = job.origins ? [] : await Array.fromAsync(forwardings.chain(reference.location));
+    const places = job.origins ? [] : await placesAfter(forwardings, reference.location);
     const location = places.at(-1);
     if (location) {
       origins.set(placeName(location), reference);
@@ -291,14 +344,26 @@ async function fetchMoved(request: FetchRequest): Promise<void> {
   for (const next of planFetches(moved)) await fetchAndWrite({ ...request, job: { ...next, origins } });
 }
 
-/** One chunk, wherever it is. @throws chunk_corrupt when it is nowhere */
+/** None when a forwarding cannot be read: whoever asks for the chunk alone meets that. */
+async function placesAfter(forwardings: Forwardings, from: ChunkLocation): Promise<readonly ChunkLocation[]> {
+  try {
+    return await Array.fromAsync(forwardings.chain(from));
+  } catch (error) {
+    if (!hasCode(error, 'repository_damaged')) throw error;
+    return [];
+  }
+}
+
+/** One chunk, wherever it is. @throws chunk_corrupt when it is nowhere, unless with best effort */
 async function fetchSingle(request: FetchRequest & { readonly fetch: FetchChunk }): Promise<void> {
   const { options, geometry, job, tally, fetch } = request;
   const { chunks } = fetch;
   const reference = job.origins?.get(placeName(fetch.reference.location)) ?? fetch.reference;
-  const plain = await readChunk(options.repository, { reference, signal: options.signal });
-  tally.fetchedBytes += reference.location.storedBytes;
-  for (const chunk of chunks) await writeChunk({ options, geometry, tally, chunk, plain });
+  await bring(tally, chunks, async () => {
+    const plain = await readChunk(options.repository, { reference, signal: options.signal });
+    tally.fetchedBytes += reference.location.storedBytes;
+    for (const chunk of chunks) await writeChunk({ options, geometry, tally, chunk, plain });
+  });
 }
 
 async function writePatched(request: {
@@ -309,9 +374,11 @@ async function writePatched(request: {
 }): Promise<void> {
   const { options, geometry, job, tally } = request;
   const { chunk, reference } = job;
-  const plain = await readChunk(options.repository, { reference, signal: options.signal });
-  tally.fetchedBytes += reference.base.storedBytes + reference.patch.storedBytes;
-  await writeChunk({ options, geometry, tally, chunk, plain });
+  await bring(tally, [chunk], async () => {
+    const plain = await readChunk(options.repository, { reference, signal: options.signal });
+    tally.fetchedBytes += reference.base.storedBytes + reference.patch.storedBytes;
+    await writeChunk({ options, geometry, tally, chunk, plain });
+  });
 }
 
 async function writeChunk(request: {

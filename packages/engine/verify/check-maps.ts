@@ -9,7 +9,7 @@ import { MapReader } from '../map/map-reader.ts';
 import type { DataReference, Reference, SplitReference } from '../map/reference-list.ts';
 import { readChunk } from '../pack/chunk-reader.ts';
 import { readFrame } from '../pack/frame-reader.ts';
-import { type SlotPlace, sharedForwardings } from '../pack/forwardings.ts';
+import type { Forwardings, SlotPlace } from '../pack/forwardings.ts';
 import { readPackDirectory } from '../pack/pack-directory.ts';
 import type { PackSlot } from '../pack/pack-format.ts';
 import { packKey } from '../repository/layout.ts';
@@ -22,6 +22,8 @@ const namedProblems = 20;
 
 export type MapCheckerOptions = {
   readonly repository: Repository;
+  /** As listed for this run. */
+  readonly forwardings: Forwardings;
   /** Found unreadable. */
   readonly isBad: (place: SlotPlace) => boolean;
   /** `prove`: every patch is read and put on its base. `trust`: it is enough that both are listed, and not bad. */
@@ -103,7 +105,7 @@ export class MapChecker {
   ): Promise<string | undefined> {
     const problem = await problemAt(place);
     if (problem === undefined) return undefined;
-    for await (const next of sharedForwardings(this.#repository).chain(place)) {
+    for await (const next of this.#options.forwardings.chain(place)) {
       if ((await problemAt(next)) === undefined) return undefined;
     }
     return problem;
@@ -140,7 +142,7 @@ export class MapChecker {
         : `The base of chunk ${id.toString('hex')} is not in its place.`;
     });
     if (ofBase === undefined) return undefined;
-    for await (const place of sharedForwardings(this.#repository).chain(patch)) {
+    for await (const place of this.#options.forwardings.chain(patch)) {
       const frame = await this.#frameAt(place);
       const isWhole = typeof frame === 'object' && frame.kind === 'data' && frame.id.equals(id);
       if (isWhole && this.#damageAt(place) === undefined) return undefined;

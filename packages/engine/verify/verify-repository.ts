@@ -96,6 +96,7 @@ export async function verifyRepository(options: VerifyOptions): Promise<VerifyRe
   const judge = new Judge({ repository, forwardings, listed, quarantine, scrubbed });
   const maps = new MapChecker({
     repository,
+    forwardings,
     isBad: (place) => judge.isBad(place),
     patches: scope === 'scrub' ? 'prove' : 'trust',
   });
