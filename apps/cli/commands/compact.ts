@@ -4,6 +4,7 @@ import { type CompactReport, compact } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { formatCount } from '../terminal/format.ts';
+import { cacheDirectory } from '../wiring/cache-directory.ts';
 import { parseBytes, parsePercent } from '../wiring/parse-values.ts';
 import { openSelectedRepository } from '../wiring/repository.ts';
 
@@ -20,6 +21,7 @@ export const command = defineCommand(
       ...repositoryOptions,
       dryRun: { summary: 'Only say what would be done' },
       maxBytes: { value: 'BYTES', summary: 'Most bytes to copy in this run, such as 50G' },
+      cache: { value: 'DIR', completes: 'directory', summary: 'Where to keep what was read (default: XDG cache)' },
       threshold: { value: 'PERCENT', summary: 'Compact packs of which less than this is live (default: 50)' },
     },
   },
@@ -34,6 +36,7 @@ export const command = defineCommand(
     using progress = output.progress('compact');
     const report = await compact({
       repository: opened.repository,
+      cacheDirectory: cacheDirectory(context, options.cache),
       dryRun,
       maxBytes,
       thresholdPercent,
