@@ -101,19 +101,22 @@ for (const kind of ['increment', 'full'] as const) {
 
 test('a whole pack that was lost comes back chunk by chunk', async () => {
   const { store, repository, kept } = await story();
-  const { point: parent, disk } = kept[2]!;
+  // Which chunks share a pack differs from run to run; of the first point alone, every one is still on the disk.
+  const { point: parent, disk } = kept[0]!;
+  for (const { point } of kept.slice(1)) await store.delete(point.key);
   const [{ packId }] = (await placesOf(repository, parent, 3)) as [ChunkLocation];
   await store.delete(packKey({ domain: 'default', kind: 'data', packId }));
-  assert.deepEqual(await okOf(repository), [false, false, false]);
+  assert.deepEqual(await okOf(repository), [false]);
   const { point } = await backupOf(repository, { vda: disk }, { parent, changed: { vda: [] } });
   const report = await heal({ repository });
   assert.equal(report.healedChunks, report.lostChunks);
-  assert.ok(report.healedChunks > 1);
+  assert.equal(report.healedChunks, 3);
+  const both = [kept[0]!, { point, disk }];
   const fresh = through(repository, store);
-  for (const one of [...kept, { point, disk }]) await assertRestores(fresh, one.point, { vda: one.disk });
-  assert.deepEqual(await okOf(fresh), [true, true, true, true]);
+  for (const one of both) await assertRestores(fresh, one.point, { vda: one.disk });
+  assert.deepEqual(await okOf(fresh), [true, true]);
   await collect({ repository: fresh });
-  await assertHealed(through(repository, store), [...kept, { point, disk }]);
+  await assertHealed(through(repository, store), both);
 });
 
 test('rot in a base of patches: a backup that brings the patched chunk again heals the points that show it', async () => {
@@ -257,7 +260,8 @@ for (const when of ['before', 'partial', 'after'] as const) {
 
 test('a healed chunk is not lost with a pack that is collected because it was moved', async () => {
   const { store, repository, kept } = await story();
-  const { point: parent, disk } = kept[2]!;
+  const { point: parent, disk } = kept[0]!;
+  for (const { point } of kept.slice(1)) await store.delete(point.key);
   // All that is in one pack rots; a later backup brings it again, and it all is forwarded.
   const places = (await entriesOf(repository, kept[0]!.point)).flatMap(locationsOf);
   const { packId } = places[3]!;
@@ -268,5 +272,5 @@ test('a healed chunk is not lost with a pack that is collected because it was mo
   const fresh = through(repository, store);
   await collect({ repository: fresh });
   assert.ok(!store.objects().has(packKey({ domain: 'default', kind: 'data', packId })), 'the rotten pack is gone');
-  await assertHealed(through(repository, store), [...kept, { point, disk }]);
+  await assertHealed(through(repository, store), [kept[0]!, { point, disk }]);
 });

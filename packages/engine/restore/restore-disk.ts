@@ -199,13 +199,16 @@ async function* restoreJobs(work: Work): AsyncGenerator<RestoreJob> {
 /** With best effort, entries of a page that is lost are BAD, and noted. */
 async function entriesOf({ map, options, tally }: Work, page: number): Promise<readonly Reference[]> {
   const first = page * chunksPerPage;
-  const count = Math.min(chunksPerPage, map.geometry.chunkCount - first);
-  let entries: readonly Reference[] = Array.from({ length: count }, () => ({ kind: 'bad', reason: 2 }) as const);
-  const chunks = Array.from({ length: count }, (_, index) => first + index);
-  await bring(tally, chunks, async () => {
+  let entries: readonly Reference[];
+  try {
     entries = await map.page(page, options.signal);
-    for (const [index, { kind }] of entries.entries()) if (kind === 'bad') noteBad(options, tally, first + index);
-  });
+  } catch (error) {
+    if (!tally.lost || !hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
+    const count = Math.min(chunksPerPage, map.geometry.chunkCount - first);
+    for (let index = 0; index < count; index += 1) tally.lost.add(first + index, error.message);
+    return Array.from({ length: count }, () => ({ kind: 'bad', reason: 2 }) as const);
+  }
+  for (const [index, { kind }] of entries.entries()) if (kind === 'bad') noteBad(options, tally, first + index);
   return entries;
 }
 
