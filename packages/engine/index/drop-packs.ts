@@ -1,4 +1,5 @@
 /** Takes packs that are about to be deleted out of the index: their runs are written anew without them. */
+import { hasCode } from '@holdfast/base';
 import { damageFrom } from './damage.ts';
 import { readRunHead } from './run-head.ts';
 import { packRecordBytes } from './run-layout.ts';
@@ -19,9 +20,22 @@ export async function dropPacks(
   for (const run of await Array.fromAsync(store.list(prefix, { signal }))) {
     if (!isRunName(run.key.slice(prefix.length)) || entriesOf(run) > budget) continue;
     if (!(await namesAny({ ...request, run }))) continue;
-    const replaced = await rewriteRuns({ ...request, excludedPacks: packs }, [run]);
-    for (const key of replaced) await store.delete(key, { signal });
+    for (const key of await rewrittenRuns(request, run)) await store.delete(key, { signal });
     budget -= entriesOf(run);
+  }
+}
+
+/** The keys of what was written anew: the run's, unless it could not be read or went while it was. */
+async function rewrittenRuns(
+  request: Parameters<typeof dropPacks>[0],
+  run: { readonly key: string; readonly sizeBytes: number },
+): Promise<Iterable<string>> {
+  try {
+    return await rewriteRuns({ ...request, excludedPacks: request.packs }, [run]);
+  } catch (error) {
+    // Another session has merged it with others meanwhile.
+    if (!hasCode(error, 'object_not_found')) throw error;
+    return [];
   }
 }
 
