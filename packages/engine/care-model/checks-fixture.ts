@@ -73,7 +73,10 @@ async function checkContent(content: Content): Promise<void> {
       await using disk = pointDiskOf({ repository, map, cacheBytes: 0, readAheadChunks: 0 });
       await disk.read({ into, offset: 0 });
     } catch (error) {
-      if (isLoss(error) && world.rotten.size > 0 && (await usesRot(content))) continue;
+      if (isLoss(error) && world.rotten.size > 0 && (await usesRot(content))) {
+        world.note('disks found lost to rot');
+        continue;
+      }
       throw new BrokenPromise(`Point ${record.pointId} ${name} cannot be read.`, { cause: error });
     }
     if (!into.equals(expected)) throw new BrokenPromise(`Point ${record.pointId} ${name} has wrong bytes.`);
@@ -116,13 +119,22 @@ export async function checkEnd(world: World): Promise<void> {
   await checkTombs(world);
 }
 
+/**
+ * Until one finds nothing more: a pack that was condemned because its frames were moved, and is used by nobody when that
+ * is decided, leaves its forwardings to the next collection.
+ */
+const lastCollections = 3;
+
 /** False when damage makes the keeper refuse. */
 async function collectAll(world: World, trashDays: number): Promise<boolean> {
   const { repository } = world;
   try {
-    const { openEpochs } = await collect({ repository, trashDays, fenceOlderThanMs: -1 });
-    if (openEpochs.length > 0) throw new BrokenPromise(`Epochs ${openEpochs.join(', ')} stay open.`);
-    return true;
+    for (let run = 1; ; run += 1) {
+      const { openEpochs, condemned } = await collect({ repository, trashDays, fenceOlderThanMs: -1 });
+      if (openEpochs.length > 0) throw new BrokenPromise(`Epochs ${openEpochs.join(', ')} stay open.`);
+      if (condemned.packs === 0) return true;
+      if (run === lastCollections) throw new BrokenPromise(`Collection ${run} still finds ${condemned.packs} packs.`);
+    }
   } catch (error) {
     if (world.rotten.size > 0 && !(error instanceof BrokenPromise)) return false;
     throw error;
@@ -168,7 +180,8 @@ async function checkTidy(world: World): Promise<void> {
   const left = keys.filter((key) => {
     if (/^d\/default\/(data|meta)\//.test(key)) return !used.has(packIdOf(key));
     const moved = parseMovedKey(repository.domain, key);
-    if (moved) return !sources.has(moved.packId);
+    // Those of a pack that is used for other slots stay with it.
+    if (moved) return !sources.has(moved.packId) && !used.has(moved.packId);
     if (key.startsWith(fencesPrefix)) return false;
     if (key.startsWith(collectionPrefix)) return parseEpochKey(key)?.part !== 'outcome';
     return key.startsWith('sess/') || key.startsWith('sess-idx/');

@@ -16,6 +16,7 @@ export type HistoryOptions = {
 export type HistoryReport = {
   readonly operations: Readonly<Record<string, number>>;
   readonly faults: Readonly<Record<string, number>>;
+  readonly outcomes: Readonly<Record<string, number>>;
   readonly calls: number;
 };
 
@@ -41,25 +42,26 @@ function reasonOf({ cause }: Error): string {
 }
 
 const weights = {
-  disk: 22,
+  disk: 18,
   clock: 5,
   check: 6,
   stop: 4,
   kill: 4,
   backup: 20,
-  delete: 9,
-  undelete: 6,
+  delete: 10,
+  undelete: 4,
   restore: 8,
   copy: 1,
-  collect: 8,
+  collect: 11,
   fence: 3,
-  compact: 4,
-  verify: 2,
+  compact: 5,
+  verify: 3,
+  heal: 3,
 } as const;
 type Choice = keyof typeof weights;
 
 /** Shares of calls with a fault; by seed, as is whether packs rot. */
-const faultRates = [0, 0.01, 0.03, 0.08] as const;
+const faultRates = [0, 0.003, 0.01, 0.04] as const;
 /** Of choices that begin with a new operation instead of a step of those that run. */
 const beginShare = 1 / 12;
 const clockStepsMs = [1000, 20_000, 3_600_000, 26 * 3_600_000] as const;
@@ -80,7 +82,8 @@ export async function runHistory(options: HistoryOptions): Promise<HistoryReport
         world = await World.make({ seed, faultRate: faultRates[seed % faultRates.length]! });
         clock = world.clock;
         await new History(world, options).run();
-        return { operations: world.operations, faults: world.faults, calls: world.scheduler.steps };
+        const { operations, faults, outcomes, scheduler } = world;
+        return { operations, faults, outcomes, calls: scheduler.steps };
       },
     });
   } catch (cause) {
@@ -133,7 +136,7 @@ class History {
         break;
       }
       case 'check':
-        if (this.#isRotting && world.chance(0.5)) await rot(world);
+        if (this.#isRotting && world.chance(0.3)) await rot(world);
         await checkPoints(world);
         break;
       case 'stop':

@@ -4,6 +4,7 @@ import { MemoryDisk, MemorySource, MemoryTarget } from '@holdfast/testing';
 import { backup } from '../backup/backup.ts';
 import { collect } from '../collect/collect.ts';
 import { compact } from '../collect/compact.ts';
+import { heal } from '../collect/heal.ts';
 import { choosePoints, deletePoints, undeletePoints } from '../collect/trash.ts';
 import { copyPoints } from '../copy/copy-points.ts';
 import { findPoint, listPoints } from '../manifest/points.ts';
@@ -31,6 +32,7 @@ export const kinds = {
   fence: { role: 'keeper', run: runFence },
   compact: { role: 'keeper', run: runCompact },
   verify: { role: 'keeper', run: runVerify },
+  heal: { role: 'keeper', run: runHeal },
 } as const satisfies Record<string, Kind>;
 
 /** What a user may be told when nothing is wrong with the storage. */
@@ -45,6 +47,7 @@ const expected: Readonly<Record<keyof typeof kinds, readonly string[]>> = {
   fence: [],
   compact: ['collect_refused'],
   verify: [],
+  heal: [],
 };
 
 /** Whether no fault and no fence can have been the reason of what the operation says. */
@@ -62,6 +65,7 @@ export function judgeFailure(world: World, operation: Operation, error: unknown)
       cause: error,
     });
   }
+  world.note(`${operation.kind}: ${error.code}`);
   world.say(`   #${operation.number} ${operation.kind} failed: ${error.code}`);
   const codes = expected[operation.kind as keyof typeof kinds];
   if (codes.includes(error.code) || !isUndisturbed(world, operation)) return;
@@ -95,6 +99,7 @@ async function runBackup(world: World, operation: Operation): Promise<void> {
     if (!record)
       throw new BrokenPromise(`Point ${point.manifest.id} was told to be committed, and its manifest was never put.`);
     record.promise = 'kept';
+    world.note('points committed');
     world.say(`   #${operation.number} committed ${point.manifest.id.slice(-6)}`);
   } catch (error) {
     for (const record of operation.points) await noteFailed(world, operation, record);
@@ -105,8 +110,10 @@ async function runBackup(world: World, operation: Operation): Promise<void> {
 /** The writer was told that there is no point: unless not even the settling went through, that is so for ever. */
 async function noteFailed(world: World, operation: Operation, record: PointRecord): Promise<void> {
   const verdict = record.sessionId && (await settledVerdictOf(world.repository, record.sessionId));
-  if (verdict && verdict.committed !== record.pointId) record.promise = 'never';
-  else if (operation.process.faults === operation.faultsBefore) {
+  if (verdict && verdict.committed !== record.pointId) {
+    record.promise = 'never';
+    world.note('points void');
+  } else if (operation.process.faults === operation.faultsBefore) {
     throw new BrokenPromise(`Backup #${operation.number} failed and left its point ${record.pointId} undecided.`);
   }
 }
@@ -116,15 +123,17 @@ function changesOf(before: MemoryDisk | undefined, now: MemoryDisk) {
   return before.differsFrom(now) === undefined ? [] : [{ offset: 0, length: now.sizeBytes }];
 }
 
-function anyPoint(world: World): PointRecord | undefined {
+/** Users mostly know what they want, and sometimes are wrong. */
+function anyPoint(world: World, isWanted: (record: PointRecord) => boolean): PointRecord | undefined {
   const known = [...world.points.values()].filter(({ promise }) => promise !== 'never');
-  // Mostly young ones: of the old ones most are gone.
-  return known.length === 0 ? undefined : world.pick(known.slice(world.chance(0.7) ? -8 : 0));
+  const wanted = known.filter(isWanted);
+  if (wanted.length > 0 && world.chance(0.85)) return world.pick(wanted);
+  return known.length === 0 ? undefined : world.pick(known);
 }
 
 async function runDelete(world: World, operation: Operation): Promise<void> {
   const { repository } = operation.actor;
-  const record = anyPoint(world);
+  const record = anyPoint(world, ({ mustBeAvailable }) => mustBeAvailable);
   if (!record) return;
   const trashDays = world.busy.flatMap(({ operation: other }) => other?.trashDays ?? []);
   const { process } = operation;
@@ -140,7 +149,7 @@ async function runDelete(world: World, operation: Operation): Promise<void> {
 
 async function runUndelete(world: World, operation: Operation): Promise<void> {
   const { repository } = operation.actor;
-  const record = anyPoint(world);
+  const record = anyPoint(world, (point) => point.mustCount(world.clock.nowMs()) && !point.mustBeAvailable);
   if (!record) return;
   world.say(`   #${operation.number} of ${record.pointId.slice(-6)}`);
   const { deletesBegun, hasDeletesInFlight } = record;
@@ -149,12 +158,13 @@ async function runUndelete(world: World, operation: Operation): Promise<void> {
   if (record.promise === 'never') {
     throw new BrokenPromise(`Point ${record.pointId}, which failed, was undeleted.`);
   }
+  world.note('points undeleted');
   if (!hasDeletesInFlight && deletesBegun === record.deletesBegun) record.bringBack();
 }
 
 async function runRestore(world: World, operation: Operation): Promise<void> {
   const { repository } = operation.actor;
-  const record = anyPoint(world);
+  const record = anyPoint(world, ({ mustBeAvailable }) => mustBeAvailable);
   if (!record) return;
   world.say(`   #${operation.number} of ${record.pointId.slice(-6)}`);
   const name = world.pick(Object.keys(record.disks));
@@ -186,17 +196,22 @@ async function runCopy(world: World, operation: Operation): Promise<void> {
 
 async function runCollect(world: World, operation: Operation): Promise<void> {
   const { repository } = operation.actor;
-  const trashDays = world.pick([0, 0, 1, 3]);
+  const trashDays = world.pick([0, 0, 0, 1, 3]);
   operation.trashDays = trashDays;
   for (const record of world.points.values()) record.beginCollect(trashDays);
-  const { condemned, deleted, takenBack, purgedPoints } = await collect({
+  const { condemned, deleted, takenBack, purgedPoints, fencedSessions } = await collect({
     repository,
     trashDays,
-    waitMs: world.pick([0, 0, 5000, 60_000]),
+    waitMs: world.pick([0, 5000, 60_000]),
     fenceOlderThanMs: world.pick([undefined, undefined, undefined, 3_600_000, 60_000, -1]),
     maxPacks: world.pick([undefined, undefined, 3]),
     sleep: world.clock.sleep,
   });
+  world.note('packs condemned', condemned.packs);
+  world.note('packs deleted', deleted.packs);
+  world.note('packs taken back', takenBack);
+  world.note('points purged', purgedPoints.length);
+  world.note('sessions fenced', fencedSessions.length);
   const sums = [condemned.packs, deleted.packs, takenBack, purgedPoints.length].join(' ');
   world.say(`   #${operation.number} collect: condemned, deleted, taken back, purged ${sums}`);
 }
@@ -211,9 +226,10 @@ async function runCompact(world: World, operation: Operation): Promise<void> {
   const { repository } = operation.actor;
   const { packs } = await compact({
     repository,
-    thresholdPercent: world.pick([50, 75, 100]),
+    thresholdPercent: world.pick([50, 100]),
     maxBytes: world.pick([undefined, undefined, 8000]),
   });
+  world.note('packs compacted', packs.count);
   world.say(`   #${operation.number} compacted ${packs.count} packs`);
 }
 
@@ -225,6 +241,13 @@ async function runVerify(world: World, operation: Operation): Promise<void> {
     if (ok || !record?.mustBeAvailable || !isUndisturbed(world, operation)) continue;
     throw new BrokenPromise(`Verify finds fault with ${pointId}: ${problems.join(' ')}`);
   }
+}
+
+async function runHeal(world: World, operation: Operation): Promise<void> {
+  const { lostChunks, healedChunks } = await heal({ repository: operation.actor.repository });
+  world.note('lost chunks seen', lostChunks);
+  world.note('lost chunks healed', healedChunks);
+  world.say(`   #${operation.number} healed ${healedChunks} of ${lostChunks}`);
 }
 
 /** The process dies. Where it ran, everybody can see that half of the time; other hosts cannot tell. */
@@ -246,7 +269,9 @@ export async function kill(world: World, operation: Operation): Promise<void> {
 
 /** Turns a byte of a pack. */
 export async function rot(world: World): Promise<void> {
-  const packs = [...world.store.objects().keys()].filter((key) => /\/(data|meta)\//.test(key));
+  // Damage to a pack table keeps collections from all that follows, so it is the exception.
+  const folder = world.chance(0.85) ? '/data/' : '/meta/';
+  const packs = [...world.store.objects().keys()].filter((key) => key.includes(folder));
   if (packs.length === 0) return;
   const key = world.pick(packs);
   const bytes = await world.store.get(key);

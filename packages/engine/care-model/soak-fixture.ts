@@ -2,7 +2,7 @@
 import { FailedHistory, type HistoryReport, runHistory } from './history-fixture.ts';
 
 /** Operations of one history: long enough for points to be purged, collected and to come again, short enough to read. */
-export const historyOperations = 150;
+export const historyOperations = 300;
 /** Of the calls and events before a failure. */
 const tailLines = 150;
 
@@ -12,20 +12,24 @@ export type Tally = {
   calls: number;
   readonly byKind: Record<string, number>;
   readonly faults: Record<string, number>;
+  readonly outcomes: Record<string, number>;
 };
 
 export function emptyTally(): Tally {
-  return { histories: 0, operations: 0, calls: 0, byKind: {}, faults: {} };
+  return { histories: 0, operations: 0, calls: 0, byKind: {}, faults: {}, outcomes: {} };
 }
 
-export function addTo(tally: Tally, { operations, faults, calls }: HistoryReport): void {
+export function addTo(tally: Tally, { operations, faults, outcomes, calls }: HistoryReport): void {
   tally.histories += 1;
+  tally.operations += Object.values(operations).reduce((sum, count) => sum + count, 0);
   tally.calls += calls;
-  for (const [kind, count] of Object.entries(operations)) {
-    tally.operations += count;
-    tally.byKind[kind] = (tally.byKind[kind] ?? 0) + count;
-  }
-  for (const [kind, count] of Object.entries(faults)) tally.faults[kind] = (tally.faults[kind] ?? 0) + count;
+  addCounts(tally.byKind, operations);
+  addCounts(tally.faults, faults);
+  addCounts(tally.outcomes, outcomes);
+}
+
+function addCounts(into: Record<string, number>, counts: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(counts)) into[name] = (into[name] ?? 0) + count;
 }
 
 /** Runs the seeds one after the other as long as `goOn` says so. @throws FailedHistory */

@@ -21,8 +21,8 @@ import { type Disks, PointRecord } from './oracle-fixture.ts';
 /** Short enough for everything to be done in place, so that no thread pool takes part. */
 const diskBytes = 3072;
 /** Contents that are not zero; few, so that points share them and deleted content comes again. */
-const contents = 9;
-const packBytesOf = [2000, 7500, 20_000] as const;
+const contents = 14;
+const packBytesOf = [2000, 11_000, 24_000] as const;
 
 export type Role = 'writer' | 'keeper' | 'user';
 
@@ -75,6 +75,8 @@ export class World {
   readonly rotten = new Set<string>();
   readonly faults: Record<string, number> = {};
   readonly operations: Record<string, number> = {};
+  /** What came of operations, by what it is. */
+  readonly outcomes: Record<string, number> = {};
   /** What happened, for the reader of a failure. */
   readonly trace: string[] = [];
   readonly #operationOf = new Map<ScheduledProcess, Operation>();
@@ -109,7 +111,7 @@ export class World {
     this.machines = new Map(
       ['volumes/a', 'volumes/b', 'instances/c'].map((resource, index) => [
         resource,
-        Object.fromEntries(['vda', 'vdb', 'vdc'].slice(0, index + 1).map((name) => [name, new MemoryDisk(diskBytes)])),
+        Object.fromEntries(['vda', 'vdb', 'vdc', 'vdd', 'vde'].slice(0, 2 * index + 1).map((name) => [name, new MemoryDisk(diskBytes)])),
       ]),
     );
   }
@@ -146,6 +148,10 @@ export class World {
 
   count(kind: string): void {
     this.operations[kind] = (this.operations[kind] ?? 0) + 1;
+  }
+
+  note(outcome: string, count = 1): void {
+    this.outcomes[outcome] = (this.outcomes[outcome] ?? 0) + count;
   }
 
   say(text: string): void {
@@ -202,10 +208,10 @@ export class World {
 
   #newProcess(name: string): Pick<Actor, 'process' | 'repository' | 'target'> {
     const process = this.scheduler.newProcess(name);
-    const tries = this.below(2) === 0;
+    const tries = this.chance(0.7);
     const seen = (repository: Repository, store: MemoryStore): Repository => {
       const scheduled = process.through(store);
-      // Half of the processes try again what failed, as the programs do.
+      // Most processes try again what failed, as the programs do.
       const { sleep } = this.clock;
       return through(repository, tries ? withRetry({ store: scheduled, sleep, random: this.random }) : scheduled);
     };
@@ -218,7 +224,9 @@ export class World {
 
   #chooseFault({ verb, key }: Omit<ScheduledCall, 'fault'>): ScheduledFault | undefined {
     const { random } = this.scheduler;
-    if (random() >= this.#faultRate) return undefined;
+    // There are few of them, and most that can go wrong goes wrong there.
+    const isChange = verb === 'put' || verb === 'delete';
+    if (random() >= this.#faultRate * (isChange ? 3 : 1)) return undefined;
     // A storage that is collected lists what was written; only what is advisory may come late.
     const isAdvisory = verb === 'list' && key.includes('/idx/');
     const kinds: readonly ScheduledFault[] = [
@@ -226,7 +234,7 @@ export class World {
       { kind: 'lost_ack' },
       { kind: 'slow', ms: 0 },
       ...(verb === 'put' ? ([{ kind: 'fail', code: 'storage_full' }, { kind: 'duplicate_put' }] as const) : []),
-      ...(verb === 'put' || verb === 'delete' ? ([{ kind: 'late_put', afterCalls: 0 }] as const) : []),
+      ...(isChange ? ([{ kind: 'late_put', afterCalls: 0 }] as const) : []),
       ...(isAdvisory ? ([{ kind: 'stale_list', byCalls: 1 + Math.floor(random() * 300) }] as const) : []),
       ...(random() < 0.2 ? ([{ kind: 'fail', code: 'storage_denied' }] as const) : []),
     ];
