@@ -288,7 +288,10 @@ class DayFrames {
   async add(kind: FrameKind, plain: Buffer): Promise<Frame> {
     const { codec } = this.#repository;
     const id = codec.idOf(kind, plain);
-    return { id, pending: await this.#writer.append(await codec.encode({ kind, id, plain, level: compressionLevels.fast })) };
+    return {
+      id,
+      pending: await this.#writer.append(await codec.encode({ kind, id, plain, level: compressionLevels.fast })),
+    };
   }
 
   async finish(): Promise<void> {

@@ -5,6 +5,7 @@ import { assertClean, heal, type VerifyOptions, verifyRepository } from '@holdfa
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { formatCount, formatDuration } from '../terminal/format.ts';
+import { cacheDirectory } from '../wiring/cache-directory.ts';
 import { parseDuration } from '../wiring/parse-values.ts';
 import { openSelectedRepository } from '../wiring/repository.ts';
 
@@ -24,6 +25,7 @@ export const command = defineCommand(
       heal: { summary: 'Bring lost chunks back from where later backups have stored them' },
       maxAge: { value: 'DURATION', summary: 'Only packs that were not found good within this time, such as 30d' },
       maxDuration: { value: 'DURATION', summary: 'Stop after this time, such as 2h; the next run goes on' },
+      cache: { value: 'DIR', completes: 'directory', summary: 'Where to keep what was read (default: XDG cache)' },
     },
   },
   async ({ options, context }) => {
@@ -41,6 +43,7 @@ export const command = defineCommand(
     const request: VerifyOptions = {
       repository: opened.repository,
       scope: options.presence ? 'presence' : 'scrub',
+      cacheDirectory: cacheDirectory(context, options.cache),
       resource,
       maxAgeMs,
       maxDurationMs,

@@ -29,6 +29,26 @@ export function digestOfPage(content: Buffer): Buffer {
   return digest.subarray(0, end);
 }
 
+/** What the page uses, pack by pack; slots ascending. */
+export function* usesInPage(digest: Buffer): Generator<{
+  readonly packId: string;
+  readonly slots: () => Generator<number>;
+}> {
+  for (let at = 0; at < digest.length; ) {
+    const bits = at + headBytes;
+    const byteCount = digest.readUInt16LE(at + 32);
+    yield {
+      packId: digest.toString('hex', at, at + 32),
+      slots: () => slotsIn(digest.subarray(bits, bits + byteCount)),
+    };
+    at = bits + byteCount;
+  }
+}
+
+function* slotsIn(bits: Buffer): Generator<number> {
+  for (let slot = 0; slot < bits.length * 8; slot += 1) if ((bits[slot >>> 3]! & (1 << (slot & 7))) !== 0) yield slot;
+}
+
 /** Adds what the page uses; packs that the census does not have are left out. */
 export function addPage(digest: Buffer, census: PackCensus, used: SlotSets): void {
   for (let at = 0; at < digest.length; ) {

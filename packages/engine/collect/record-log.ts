@@ -8,9 +8,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { MiB } from '@holdfast/base';
+import { MiB, systemErrorCode } from '@holdfast/base';
 
 const headBytes = 10;
 const segmentName = /^[0-9a-f]{16}\.log$/;
@@ -37,11 +37,16 @@ export class RecordLog {
     this.#directory = directory;
   }
 
-  /** @param directory made when it is missing; without one, nothing outlives this object */
+  /** @param directory made when it is missing; without one, or when that is not allowed, nothing outlives this object */
   static async open(directory: string | undefined): Promise<RecordLog> {
+    if (directory === undefined) return new RecordLog(undefined);
+    try {
+      await makeDirectory(directory);
+    } catch (error) {
+      if (systemErrorCode(error) === undefined) throw error;
+      return new RecordLog(undefined);
+    }
     const log = new RecordLog(directory);
-    if (directory === undefined) return log;
-    await mkdir(directory, { recursive: true, mode: 0o700 });
     log.#segments = (await readdir(directory)).filter((name) => segmentName.test(name));
     for await (const { name, content } of log.#stored()) {
       log.#storedRecords += 1;
@@ -150,6 +155,25 @@ export class RecordLog {
         await file.close();
       }
     }
+  }
+}
+
+/** Not `recursive`, which never ends where the system says ENOENT for a folder whose parent is there (/proc). */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await makeOne(path);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeDirectory(dirname(path));
+    await makeOne(path);
+  }
+}
+
+async function makeOne(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw error;
   }
 }
 

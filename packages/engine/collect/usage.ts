@@ -61,8 +61,8 @@ export class Usage implements AsyncDisposable {
 
   static async open(options: UsageOptions): Promise<Usage> {
     const { repository, cacheDirectory } = options;
-    const directory = (what: string): string | undefined =>
-      cacheDirectory && join(cacheDirectory, repository.configuration.repository, repository.domain, what);
+    const directory = (what: 'manifests' | 'pages') =>
+      cacheDirectory && usageDirectory(repository, cacheDirectory, what);
     const manifests = await RecordLog.open(directory('manifests'));
     return new Usage(options, manifests, await RecordLog.open(directory('pages')));
   }
@@ -278,6 +278,11 @@ export class Usage implements AsyncDisposable {
     });
     return unreadable;
   }
+}
+
+/** Where a cache has the records of this repository: manifests by key, or digests of table pages by id. */
+export function usageDirectory(repository: Repository, cacheDirectory: string, what: 'manifests' | 'pages'): string {
+  return join(cacheDirectory, repository.configuration.repository, repository.domain, what);
 }
 
 const usesNothing: Known = { sessionId: '', direct: [], pages: new Uint32Array() };

@@ -37,7 +37,7 @@ export async function checkRepository(options: {
   const { repository, signal } = options;
   const { points, damaged } = await listPoints({ repository, signal });
   const forwardings = new Forwardings(repository);
-  const { needs } = await collectNeeds({ repository, points, forwardings, signal });
+  const { points: needs } = await collectNeeds({ repository, points, forwardings, signal });
   for (const { problem } of needs) if (problem !== undefined) throw new HoldfastError('repository_damaged', problem);
   const present = new Map<string, number>();
   const sumOf = async (prefix: string, onPack?: (packId: string, bytes: number) => void): Promise<Sum> => {

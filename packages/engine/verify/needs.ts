@@ -1,15 +1,30 @@
-/** Which packs points need, and which of it can be had, by tables and forwardings alone. */
-import { hasCode } from '@holdfast/base';
+/**
+ * Which packs points need, and which of it can be had, by tables and forwardings alone. Points share most of their table
+ * pages, so each page is read once, and what a point needs is told by its pages.
+ */
+import { hasCode, runLanes } from '@holdfast/base';
+import { digestOfPage, usesInPage } from '../collect/page-digest.ts';
+import { RecordLog } from '../collect/record-log.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import type { Forwardings, SlotPlace } from '../pack/forwardings.ts';
+import { type FrameReference, readFrame } from '../pack/frame-reader.ts';
 import type { Repository } from '../repository/repository.ts';
-import { slotsOfPoint } from './point-packs.ts';
+
+/** Pages have up to 70 KiB: this many at once hide a network storage's latency. */
+const pageLanes = 16;
 
 export type PointNeed = {
   readonly point: RestorePoint;
-  readonly packs: ReadonlySet<string>;
+  /** Some may be named more than once. */
+  readonly packs: Iterable<string>;
   /** Set when the pack table cannot be read. */
   readonly problem: string | undefined;
+};
+
+export type Needs = {
+  readonly points: readonly PointNeed[];
+  /** All that some point needs, and where that was forwarded to. */
+  readonly packs: ReadonlySet<string>;
 };
 
 /** Whether a frame is at its place, or at one that it was forwarded to, as far as the forwardings can be read. */
@@ -26,44 +41,151 @@ export async function isSomewhere(
   return false;
 }
 
-/** What each point needs, and the packs that this was forwarded to. */
-export async function collectNeeds(request: {
+export type NeedsRequest = {
   readonly repository: Repository;
   readonly points: readonly RestorePoint[];
   readonly forwardings: Forwardings;
-  readonly signal: AbortSignal | undefined;
-}): Promise<{ readonly needs: readonly PointNeed[]; readonly moved: ReadonlySet<string> }> {
-  const { repository, points, forwardings, signal } = request;
-  const forwarded = new Set(await forwardings.packs());
-  const needs: PointNeed[] = [];
-  const moved = new Set<string>();
-  for (const point of points) {
-    const packs = new Set<string>();
-    let problem: string | undefined;
-    try {
-      for await (const { packId, slots } of slotsOfPoint(repository, point.manifest, signal)) {
-        packs.add(packId);
-        if (forwarded.has(packId)) await addMoved(forwardings, { packId, slots, into: moved });
+  /** Pages that were read before, which are not read again. */
+  readonly cache?:
+    | {
+        readonly directory: string;
+        /** Whether a page may be known from the cache; one that may be lost is read. */
+        readonly isTrusted: (place: SlotPlace) => boolean;
       }
-    } catch (error) {
-      if (!hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
-      problem = `pack table: ${error.message}`;
-    }
-    needs.push({ point, packs, problem });
-  }
-  return { needs, moved };
+    | undefined;
+  readonly signal: AbortSignal | undefined;
+};
+
+/** What each point needs. @throws storage errors */
+export async function collectNeeds(request: NeedsRequest): Promise<Needs> {
+  return await new Collecting(request, new Set(await request.forwardings.packs())).run();
 }
 
-/** A forwarding that cannot be read matters only for what is not where its map says; `isSomewhere` says so then. */
-async function addMoved(
-  forwardings: Forwardings,
-  { packId, slots, into }: { readonly packId: string; readonly slots: readonly number[]; readonly into: Set<string> },
-): Promise<void> {
-  try {
-    for (const slot of slots) {
-      for await (const place of forwardings.chain({ packId, slot })) into.add(place.packId);
-    }
-  } catch (error) {
-    if (!hasCode(error, 'repository_damaged')) throw error;
+/** `packs`: ordinals. */
+type Page = { readonly reference: FrameReference; packs: Uint32Array; problem: string | undefined };
+
+class Collecting {
+  readonly #request: NeedsRequest;
+  readonly #forwarded: ReadonlySet<string>;
+  readonly #pages = new Map<string, Page>();
+  readonly #packIds: string[] = [];
+  readonly #ordinals = new Map<string, number>();
+  readonly #moved = new Set<string>();
+
+  constructor(request: NeedsRequest, forwarded: ReadonlySet<string>) {
+    this.#request = request;
+    this.#forwarded = forwarded;
   }
+
+  async run(): Promise<Needs> {
+    const { points, cache } = this.#request;
+    for (const { manifest } of points) {
+      for (const reference of manifest.table.pages) {
+        if (reference.kind !== 'data') continue;
+        const key = keyOf(reference);
+        if (!this.#pages.has(key)) {
+          const { id, location } = reference;
+          this.#pages.set(key, { reference: { id, location }, packs: new Uint32Array(), problem: undefined });
+        }
+      }
+    }
+    if (cache) await this.#readThroughCache(cache);
+    else await this.#read(this.#pages.values(), () => Promise.resolve());
+    const needs: PointNeed[] = [];
+    for (const point of points) needs.push(await this.#needOf(point));
+    return { points: needs, packs: new Set([...this.#ordinals.keys(), ...this.#moved]) };
+  }
+
+  async #readThroughCache({ directory, isTrusted }: NonNullable<NeedsRequest['cache']>): Promise<void> {
+    const log = await RecordLog.open(directory);
+    const missing = new Map(this.#pages);
+    const byName = Map.groupBy(missing, ([, { reference }]) => nameOf(reference));
+    for await (const { name, content } of log.scan()) {
+      for (const [key, page] of byName.get(name) ?? []) {
+        if (!isTrusted(page.reference.location)) continue;
+        await this.#note(page, content);
+        missing.delete(key);
+      }
+    }
+    await this.#read(missing.values(), async (page, digest) => await log.add(nameOf(page.reference), digest));
+    await log.close(() => true);
+  }
+
+  async #read(pages: Iterable<Page>, keep: (page: Page, digest: Buffer) => Promise<void>): Promise<void> {
+    const { repository, signal } = this.#request;
+    await runLanes({
+      jobs: pages,
+      lanes: pageLanes,
+      signal,
+      run: async (page) => {
+        const { reference } = page;
+        try {
+          const digest = digestOfPage(await readFrame(repository, { kind: 'tablePage', reference, signal }));
+          await this.#note(page, digest);
+          await keep(page, digest);
+        } catch (error) {
+          if (!hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
+          page.problem = `pack table: ${error.message}`;
+        }
+      },
+    });
+  }
+
+  async #note(page: Page, digest: Buffer): Promise<void> {
+    const packs: number[] = [];
+    for (const { packId, slots } of usesInPage(digest)) {
+      packs.push(this.#ordinalOf(packId));
+      if (this.#forwarded.has(packId)) await this.#addMoved(packId, slots());
+    }
+    page.packs = Uint32Array.from(packs);
+  }
+
+  async #needOf(point: RestorePoint): Promise<PointNeed> {
+    const { manifest } = point;
+    const references = manifest.table.pages.filter((reference) => reference.kind === 'data');
+    const pages = references.map((reference) => this.#pages.get(keyOf(reference))!);
+    const guest = manifest.guest_configuration ? [manifest.guest_configuration] : [];
+    const direct = new Set<number>();
+    for (const { location } of [...manifest.roots, ...guest, ...references]) {
+      direct.add(this.#ordinalOf(location.packId));
+      if (this.#forwarded.has(location.packId)) await this.#addMoved(location.packId, [location.slot]);
+    }
+    const packIds = this.#packIds;
+    const packs = {
+      *[Symbol.iterator]() {
+        for (const ordinal of direct) yield packIds[ordinal]!;
+        for (const page of pages) for (const ordinal of page.packs) yield packIds[ordinal]!;
+      },
+    };
+    return { point, packs, problem: pages.find(({ problem }) => problem !== undefined)?.problem };
+  }
+
+  /** A forwarding that cannot be read matters only for what is not where its map says; `isSomewhere` says so then. */
+  async #addMoved(packId: string, slots: Iterable<number>): Promise<void> {
+    try {
+      for (const slot of slots) {
+        for await (const place of this.#request.forwardings.chain({ packId, slot })) this.#moved.add(place.packId);
+      }
+    } catch (error) {
+      if (!hasCode(error, 'repository_damaged')) throw error;
+    }
+  }
+
+  #ordinalOf(packId: string): number {
+    let ordinal = this.#ordinals.get(packId);
+    if (ordinal === undefined) {
+      ordinal = this.#packIds.length;
+      this.#packIds.push(packId);
+      this.#ordinals.set(packId, ordinal);
+    }
+    return ordinal;
+  }
+}
+
+function nameOf({ id }: FrameReference): string {
+  return id.toString('latin1');
+}
+
+function keyOf(reference: FrameReference): string {
+  return `${nameOf(reference)}${reference.location.packId}${reference.location.slot}`;
 }

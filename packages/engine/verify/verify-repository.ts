@@ -4,7 +4,8 @@
  * What was moved counts where it is now. What is found lost goes into quarantine, and what is found good comes out.
  */
 import { HoldfastError, hasCode } from '@holdfast/base';
-import { type DamagedPoint, listPoints } from '../manifest/points.ts';
+import { usageDirectory } from '../collect/usage.ts';
+import { type DamagedPoint, listPoints, type RestorePoint } from '../manifest/points.ts';
 import { Forwardings, type SlotPlace } from '../pack/forwardings.ts';
 import { packHeaderBytes, packTrailerBytes } from '../pack/pack-format.ts';
 import { Quarantine, putQuarantine } from '../pack/quarantine.ts';
@@ -56,6 +57,8 @@ export type VerifyOptions = {
   readonly scope: VerifyReport['scope'];
   /** Only the points of this resource and the packs they need. */
   readonly resource?: string | undefined;
+  /** Presence: as of `collect`, which keeps the same pages there. A scrub reads everything itself. */
+  readonly cacheDirectory?: string | undefined;
   /** Scrub: only packs whose last good whole read is older. */
   readonly maxAgeMs?: number | undefined;
   /** Scrub: no pack and no map is begun after so long. */
@@ -74,9 +77,14 @@ export async function verifyRepository(options: VerifyOptions): Promise<VerifyRe
   const { points, damaged } = await listPoints({ repository, resource, signal });
   const listed = await listPacks(repository, signal);
   const forwardings = new Forwardings(repository);
-  const { needs, moved } = await collectNeeds({ repository, points, forwardings, signal });
-  const needed = new Set([...needs.flatMap(({ packs }) => [...packs]), ...moved]);
   const isThere = (packId: string) => listed.has(packId);
+  const cache = scope === 'presence' &&
+    options.cacheDirectory !== undefined && {
+      directory: usageDirectory(repository, options.cacheDirectory, 'pages'),
+      isTrusted: ({ packId }: SlotPlace) => isThere(packId) && !quarantine.hasPack(packId),
+    };
+  const needs = await collectNeeds({ repository, points, forwardings, cache: cache || undefined, signal });
+  const needed = needs.packs;
   const candidates = [...needed].flatMap((packId) => {
     const pack = listed.get(packId);
     // What was missing and is there again is looked at in any case: that may have been all.
@@ -93,7 +101,7 @@ export async function verifyRepository(options: VerifyOptions): Promise<VerifyRe
     signal,
   });
   for (const packId of scrubbed.vanished) listed.delete(packId);
-  const judge = new Judge({ repository, forwardings, listed, quarantine, scrubbed });
+  const judge = new Judge({ repository, forwardings, needed, listed, quarantine, scrubbed });
   const maps = new MapChecker({
     repository,
     forwardings,
@@ -102,18 +110,19 @@ export async function verifyRepository(options: VerifyOptions): Promise<VerifyRe
   });
   const verdicts: PointVerdict[] = [];
   const harmful = new Set<string>();
-  for (const need of needs) {
-    const { point, problem } = need;
+  for (const need of needs.points) {
+    const { point } = need;
     const isLate = clock.monotonicMs() >= deadlineMs;
-    const suspicious = problem === undefined ? await judge.suspicionsOf(need, signal) : new Map([['', problem]]);
+    const suspicious = await judge.suspicionsOf(need, signal);
     const suspicions = [...suspicious.values()];
+    const isReadable = !suspicious.has('');
     // A table counts what a healed chunk does not need any more: only the maps know.
-    const look = problem === undefined && (suspicions.length > 0 || (scope === 'scrub' && !isLate));
+    const look = isReadable && (suspicions.length > 0 || (scope === 'scrub' && !isLate));
     const found = look ? await maps.problemsOf(point, signal) : [];
-    const problems = problem !== undefined ? suspicions : found.length > 0 ? [...suspicions, ...found] : [];
+    const problems = !isReadable ? suspicions : found.length > 0 ? [...suspicions, ...found] : [];
     if (problems.length > 0) for (const packId of suspicious.keys()) harmful.add(packId);
     const { id: pointId, resource: of } = point.manifest;
-    const checked = scope === 'presence' || (look && scrubbed.leftPacks === 0) || problem !== undefined;
+    const checked = scope === 'presence' || (look && scrubbed.leftPacks === 0) || !isReadable;
     verdicts.push({ pointId, resource: of, ok: problems.length === 0, checked, problems });
   }
   const damagedPacks = [...scrubbed.problems.keys()];
@@ -149,6 +158,7 @@ export function assertClean(report: VerifyReport): void {
 type Evidence = {
   readonly repository: Repository;
   readonly forwardings: Forwardings;
+  readonly needed: ReadonlySet<string>;
   readonly listed: ReadonlyMap<string, ListedPack>;
   readonly quarantine: Quarantine;
   readonly scrubbed: ScrubOutcome;
@@ -159,9 +169,17 @@ class Judge {
   /** Packs that are not there, or too short to be one, with slots that are nowhere else. */
   readonly missing = new Map<string, NeededSlots['kind']>();
   readonly #evidence: Evidence;
+  /** Packs that cannot be relied on whole. */
+  readonly #doubtful: ReadonlySet<string>;
 
   constructor(evidence: Evidence) {
     this.#evidence = evidence;
+    const { needed, quarantine, scrubbed } = evidence;
+    this.#doubtful = new Set(
+      [...needed].filter(
+        (packId) => !this.#isWhole(packId) || scrubbed.badSlots.has(packId) || quarantine.hasPack(packId),
+      ),
+    );
   }
 
   /** Found unreadable now, or before and not looked at since. */
@@ -178,28 +196,21 @@ class Judge {
     return slots !== undefined && slots !== 'all';
   }
 
-  /** Packs with slots of the point that cannot be had anywhere, going by its table alone; with a sentence each. */
-  async suspicionsOf(
-    { point, packs }: PointNeed,
-    signal: AbortSignal | undefined,
-  ): Promise<ReadonlyMap<string, string>> {
-    const { repository, quarantine, scrubbed } = this.#evidence;
-    const isDoubtful = (packId: string) =>
-      !this.#isWhole(packId) || scrubbed.badSlots.has(packId) || quarantine.hasPack(packId);
-    const suspicions = new Map<string, string>();
-    if (![...packs].some(isDoubtful)) return suspicions;
-    for await (const { packId, kind, slots } of slotsOfPoint(repository, point.manifest, signal)) {
-      if (!isDoubtful(packId)) continue;
-      for (const slot of slots) {
-        if (await this.#isSomewhere({ packId, slot })) continue;
-        suspicions.set(packId, this.#sentence(packId));
-        if (!this.#isWhole(packId)) this.missing.set(packId, kind);
-        break;
-      }
+  /**
+   * Packs with slots of the point that cannot be had anywhere, going by its table alone; with a sentence each. The one about
+   * a table that cannot be read has no pack: ''.
+   */
+  async suspicionsOf(need: PointNeed, signal: AbortSignal | undefined): Promise<ReadonlyMap<string, string>> {
+    const doubtful = this.#doubtful;
+    if (need.problem !== undefined) return new Map([['', need.problem]]);
+    if (doubtful.size === 0 || !Iterator.from(need.packs).some((packId) => doubtful.has(packId))) return new Map();
+    try {
+      return await this.#suspicionsOf(need.point, signal);
+    } catch (error) {
+      if (!hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
+      return new Map([['', `pack table: ${error.message}`]]);
     }
-    return suspicions;
   }
-
   /** Puts what is missing into quarantine, unless it is there. Answers whether that could be done. */
   async putMissing(isAllowed: boolean, signal: AbortSignal | undefined): Promise<boolean> {
     const { repository, quarantine } = this.#evidence;
@@ -214,6 +225,20 @@ class Judge {
       }
     }
     return isAllowed;
+  }
+
+  async #suspicionsOf(point: RestorePoint, signal: AbortSignal | undefined): Promise<ReadonlyMap<string, string>> {
+    const suspicions = new Map<string, string>();
+    for await (const { packId, kind, slots } of slotsOfPoint(this.#evidence.repository, point.manifest, signal)) {
+      if (!this.#doubtful.has(packId)) continue;
+      for (const slot of slots) {
+        if (await this.#isSomewhere({ packId, slot })) continue;
+        suspicions.set(packId, this.#sentence(packId));
+        if (!this.#isWhole(packId)) this.missing.set(packId, kind);
+        break;
+      }
+    }
+    return suspicions;
   }
 
   #isWhole(packId: string): boolean {
