@@ -141,15 +141,17 @@ export class RecordLog {
       // Another process has put it into another segment since.
       if (!file) continue;
       try {
-        let rest: Buffer = Buffer.alloc(0);
+        // One buffer for all of it: a fresh one for each read piles up until the next garbage collection.
+        let buffer = Buffer.allocUnsafeSlow(readBytes);
+        let filled = 0;
         for (;;) {
-          const block = Buffer.allocUnsafe(readBytes);
-          const { bytesRead } = await file.read(block, 0, readBytes);
+          const { bytesRead } = await file.read(buffer, filled, buffer.length - filled);
           if (bytesRead === 0) break;
-          const { records, used, isDamaged } = recordsIn(Buffer.concat([rest, block.subarray(0, bytesRead)]));
+          const { records, used, isDamaged } = recordsIn(buffer.subarray(0, filled + bytesRead));
           yield* records;
           if (isDamaged) break;
-          rest = used;
+          filled = used.copy(buffer);
+          if (filled === buffer.length) buffer = Buffer.concat([buffer], 2 * buffer.length);
         }
       } finally {
         await file.close();

@@ -1,9 +1,11 @@
 /** What lies in a repository, without reading content: points, packs in use and not, open sessions. */
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { explainStorage, type StorageExplained } from '../collect/explain-storage.ts';
+import { listPacks } from '../collect/liveness.ts';
+import type { PackCensus } from '../collect/pack-census.ts';
 import { listPoints } from '../manifest/points.ts';
 import { Forwardings, type SlotPlace } from '../pack/forwardings.ts';
-import { indexPrefix, packsPrefix } from '../repository/layout.ts';
+import { indexPrefix, type PackKind } from '../repository/layout.ts';
 import type { Repository, RepositoryConfiguration } from '../repository/repository.ts';
 import { livenessOf } from '../session/process-identity.ts';
 import { listSessions, type SessionRecord } from '../session/session.ts';
@@ -37,29 +39,20 @@ export async function checkRepository(options: {
   const { repository, signal } = options;
   const { points, damaged } = await listPoints({ repository, signal });
   const forwardings = new Forwardings(repository);
-  const { points: needs } = await collectNeeds({ repository, points, forwardings, signal });
+  const census = await listPacks(repository, signal);
+  const { points: needs } = await collectNeeds({ repository, points, forwardings, census, signal });
   for (const { problem } of needs) if (problem !== undefined) throw new HoldfastError('repository_damaged', problem);
-  const present = new Map<string, number>();
-  const sumOf = async (prefix: string, onPack?: (packId: string, bytes: number) => void): Promise<Sum> => {
-    let count = 0;
-    let bytes = 0;
-    for await (const { key, sizeBytes } of repository.store.list(prefix, { signal })) {
-      count += 1;
-      bytes += sizeBytes;
-      onPack?.(key.slice(key.lastIndexOf('/') + 1), sizeBytes);
-    }
-    return { count, bytes };
-  };
-  const note = (packId: string, bytes: number) => void present.set(packId, bytes);
-  const dataPacks = await sumOf(packsPrefix(repository.domain, 'data'), note);
-  const metaPacks = await sumOf(packsPrefix(repository.domain, 'meta'), note);
-  const indexRuns = await sumOf(indexPrefix(repository.domain));
-  const isHere = ({ packId }: SlotPlace) => present.has(packId);
+  let indexRuns: Sum = { count: 0, bytes: 0 };
+  for await (const { sizeBytes } of repository.store.list(indexPrefix(repository.domain), { signal })) {
+    indexRuns = { count: indexRuns.count + 1, bytes: indexRuns.bytes + sizeBytes };
+  }
+  const isPresent = (packId: string) => census.isListed(census.findId(packId));
+  const isHere = ({ packId }: SlotPlace) => isPresent(packId);
   const missing = new Set<string>();
   for (const { point, packs } of needs) {
-    if ([...packs].every((packId) => present.has(packId))) continue;
+    if (Iterator.from(packs).every((ordinal) => census.isListed(ordinal))) continue;
     for await (const { packId, slots } of slotsOfPoint(repository, point.manifest, signal)) {
-      if (present.has(packId) || missing.has(packId)) continue;
+      if (isPresent(packId) || missing.has(packId)) continue;
       for (const slot of slots) {
         if (!(await isSomewhere(forwardings, { place: { packId, slot }, isHere }))) missing.add(packId);
       }
@@ -73,8 +66,8 @@ export async function checkRepository(options: {
     resources: new Set(points.map(({ manifest }) => manifest.resource)).size,
     damagedManifests: damaged.map(({ key }) => key),
     missingPacks: [...missing],
-    dataPacks,
-    metaPacks,
+    dataPacks: sumOf(census, 'data'),
+    metaPacks: sumOf(census, 'meta'),
     indexRuns,
     explained: await explainStorage({ repository, signal }).catch((error: unknown) => {
       if (!hasCode(error, 'collect_refused', 'repository_damaged')) throw error;
@@ -82,4 +75,15 @@ export async function checkRepository(options: {
     }),
     sessions: sessions.map((session) => ({ ...session, liveness: livenessOf(session.process) })),
   };
+}
+
+function sumOf(census: PackCensus, kind: PackKind): Sum {
+  let count = 0;
+  let bytes = 0;
+  for (let ordinal = 0; ordinal < census.count; ordinal += 1) {
+    if (!census.isListed(ordinal) || census.kindOf(ordinal) !== kind) continue;
+    count += 1;
+    bytes += census.sizeOf(ordinal);
+  }
+  return { count, bytes };
 }

@@ -4,10 +4,12 @@
  */
 import { hasCode, runLanes } from '@holdfast/base';
 import { digestOfPage, usesInPage } from '../collect/page-digest.ts';
+import type { PackCensus } from '../collect/pack-census.ts';
 import { RecordLog } from '../collect/record-log.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import type { Forwardings, SlotPlace } from '../pack/forwardings.ts';
 import { type FrameReference, readFrame } from '../pack/frame-reader.ts';
+import type { PackKind } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 
 /** Pages have up to 70 KiB: this many at once hide a network storage's latency. */
@@ -15,16 +17,16 @@ const pageLanes = 16;
 
 export type PointNeed = {
   readonly point: RestorePoint;
-  /** Some may be named more than once. */
-  readonly packs: Iterable<string>;
+  /** Ordinals of the census; some may be named more than once. */
+  readonly packs: Iterable<number>;
   /** Set when the pack table cannot be read. */
   readonly problem: string | undefined;
 };
 
 export type Needs = {
   readonly points: readonly PointNeed[];
-  /** All that some point needs, and where that was forwarded to. */
-  readonly packs: ReadonlySet<string>;
+  /** All that some point needs, and where that was forwarded to, by the census's ordinals. */
+  readonly packs: ReadonlySet<number>;
 };
 
 /** Whether a frame is at its place, or at one that it was forwarded to, as far as the forwardings can be read. */
@@ -45,6 +47,8 @@ export type NeedsRequest = {
   readonly repository: Repository;
   readonly points: readonly RestorePoint[];
   readonly forwardings: Forwardings;
+  /** Packs that are needed and were not listed join it. */
+  readonly census: PackCensus;
   /** Pages that were read before, which are not read again. */
   readonly cache?:
     | {
@@ -61,16 +65,13 @@ export async function collectNeeds(request: NeedsRequest): Promise<Needs> {
   return await new Collecting(request, new Set(await request.forwardings.packs())).run();
 }
 
-/** `packs`: ordinals. */
 type Page = { readonly reference: FrameReference; packs: Uint32Array; problem: string | undefined };
 
 class Collecting {
   readonly #request: NeedsRequest;
   readonly #forwarded: ReadonlySet<string>;
   readonly #pages = new Map<string, Page>();
-  readonly #packIds: string[] = [];
-  readonly #ordinals = new Map<string, number>();
-  readonly #moved = new Set<string>();
+  readonly #needed = new Set<number>();
 
   constructor(request: NeedsRequest, forwarded: ReadonlySet<string>) {
     this.#request = request;
@@ -93,7 +94,7 @@ class Collecting {
     else await this.#read(this.#pages.values(), () => Promise.resolve());
     const needs: PointNeed[] = [];
     for (const point of points) needs.push(await this.#needOf(point));
-    return { points: needs, packs: new Set([...this.#ordinals.keys(), ...this.#moved]) };
+    return { points: needs, packs: this.#needed };
   }
 
   async #readThroughCache({ directory, isTrusted }: NonNullable<NeedsRequest['cache']>): Promise<void> {
@@ -134,7 +135,7 @@ class Collecting {
   async #note(page: Page, digest: Buffer): Promise<void> {
     const packs: number[] = [];
     for (const { packId, slots } of usesInPage(digest)) {
-      packs.push(this.#ordinalOf(packId));
+      packs.push(this.#need(packId));
       if (this.#forwarded.has(packId)) await this.#addMoved(packId, slots());
     }
     page.packs = Uint32Array.from(packs);
@@ -147,14 +148,13 @@ class Collecting {
     const guest = manifest.guest_configuration ? [manifest.guest_configuration] : [];
     const direct = new Set<number>();
     for (const { location } of [...manifest.roots, ...guest, ...references]) {
-      direct.add(this.#ordinalOf(location.packId));
+      direct.add(this.#need(location.packId, 'meta'));
       if (this.#forwarded.has(location.packId)) await this.#addMoved(location.packId, [location.slot]);
     }
-    const packIds = this.#packIds;
     const packs = {
       *[Symbol.iterator]() {
-        for (const ordinal of direct) yield packIds[ordinal]!;
-        for (const page of pages) for (const ordinal of page.packs) yield packIds[ordinal]!;
+        yield* direct;
+        for (const page of pages) yield* page.packs;
       },
     };
     return { point, packs, problem: pages.find(({ problem }) => problem !== undefined)?.problem };
@@ -164,20 +164,17 @@ class Collecting {
   async #addMoved(packId: string, slots: Iterable<number>): Promise<void> {
     try {
       for (const slot of slots) {
-        for await (const place of this.#request.forwardings.chain({ packId, slot })) this.#moved.add(place.packId);
+        for await (const place of this.#request.forwardings.chain({ packId, slot })) this.#need(place.packId);
       }
     } catch (error) {
       if (!hasCode(error, 'repository_damaged')) throw error;
     }
   }
 
-  #ordinalOf(packId: string): number {
-    let ordinal = this.#ordinals.get(packId);
-    if (ordinal === undefined) {
-      ordinal = this.#packIds.length;
-      this.#packIds.push(packId);
-      this.#ordinals.set(packId, ordinal);
-    }
+  /** @param kind of one that is not there; what a table names may be of either, and it does not matter */
+  #need(packId: string, kind: PackKind = 'data'): number {
+    const ordinal = this.#request.census.add({ packId, kind, sizeBytes: undefined });
+    this.#needed.add(ordinal);
     return ordinal;
   }
 }

@@ -4,18 +4,19 @@
  * What was moved counts where it is now. What is found lost goes into quarantine, and what is found good comes out.
  */
 import { HoldfastError, hasCode } from '@holdfast/base';
+import { listPacks } from '../collect/liveness.ts';
+import type { PackCensus } from '../collect/pack-census.ts';
 import { usageDirectory } from '../collect/usage.ts';
 import { type DamagedPoint, listPoints, type RestorePoint } from '../manifest/points.ts';
 import { Forwardings, type SlotPlace } from '../pack/forwardings.ts';
 import { packHeaderBytes, packTrailerBytes } from '../pack/pack-format.ts';
 import { Quarantine, putQuarantine } from '../pack/quarantine.ts';
-import { packsPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { openSession } from '../session/session.ts';
 import { MapChecker } from './check-maps.ts';
 import { collectNeeds, isSomewhere, type PointNeed } from './needs.ts';
 import { type NeededSlots, slotsOfPoint } from './point-packs.ts';
-import { type ListedPack, type ScrubOutcome, scrub } from './scrub.ts';
+import { type ScrubOutcome, scrub } from './scrub.ts';
 
 export type VerifyProgress = { readonly doneBytes: number; readonly totalBytes: number };
 
@@ -75,21 +76,24 @@ export async function verifyRepository(options: VerifyOptions): Promise<VerifyRe
   await using _session = await openSession({ repository, role: 'reader', signal });
   const quarantine = await Quarantine.read(repository, signal);
   const { points, damaged } = await listPoints({ repository, resource, signal });
-  const listed = await listPacks(repository, signal);
+  const census = await listPacks(repository, signal);
   const forwardings = new Forwardings(repository);
-  const isThere = (packId: string) => listed.has(packId);
+  const isThere = (packId: string) => sizeIn(census, packId) !== undefined;
   const cache = scope === 'presence' &&
     options.cacheDirectory !== undefined && {
       directory: usageDirectory(repository, options.cacheDirectory, 'pages'),
       isTrusted: ({ packId }: SlotPlace) => isThere(packId) && !quarantine.hasPack(packId),
     };
-  const needs = await collectNeeds({ repository, points, forwardings, cache: cache || undefined, signal });
-  const needed = needs.packs;
-  const candidates = [...needed].flatMap((packId) => {
-    const pack = listed.get(packId);
+  const needs = await collectNeeds({ repository, points, forwardings, census, cache: cache || undefined, signal });
+  const present = [...needs.packs].filter((ordinal) => census.isListed(ordinal));
+  const candidates = present
+    .map((ordinal) => ({
+      packId: census.idOf(ordinal),
+      kind: census.kindOf(ordinal),
+      sizeBytes: census.sizeOf(ordinal),
+    }))
     // What was missing and is there again is looked at in any case: that may have been all.
-    return pack && (scope === 'scrub' || quarantine.wasMissing(packId)) ? [pack] : [];
-  });
+    .filter(({ packId }) => scope === 'scrub' || quarantine.wasMissing(packId));
   const scrubbed = await scrub({
     repository,
     packs: candidates,
@@ -100,8 +104,7 @@ export async function verifyRepository(options: VerifyOptions): Promise<VerifyRe
     onProgress: options.onProgress,
     signal,
   });
-  for (const packId of scrubbed.vanished) listed.delete(packId);
-  const judge = new Judge({ repository, forwardings, needed, listed, quarantine, scrubbed });
+  const judge = new Judge({ repository, forwardings, needed: needs.packs, census, quarantine, scrubbed });
   const maps = new MapChecker({
     repository,
     forwardings,
@@ -132,7 +135,7 @@ export async function verifyRepository(options: VerifyOptions): Promise<VerifyRe
     scope,
     points: [...verdicts, ...damaged.map(damagedVerdict)],
     packs: {
-      checked: scope === 'scrub' ? scrubbed.checkedPacks : [...needed].filter(isThere).length,
+      checked: scope === 'scrub' ? scrubbed.checkedPacks : present.length,
       missing: judge.missing.size,
       damaged: damagedPacks.length - contained.length,
       contained: contained.length,
@@ -158,8 +161,9 @@ export function assertClean(report: VerifyReport): void {
 type Evidence = {
   readonly repository: Repository;
   readonly forwardings: Forwardings;
-  readonly needed: ReadonlySet<string>;
-  readonly listed: ReadonlyMap<string, ListedPack>;
+  /** Ordinals of the census. */
+  readonly needed: ReadonlySet<number>;
+  readonly census: PackCensus;
   readonly quarantine: Quarantine;
   readonly scrubbed: ScrubOutcome;
 };
@@ -171,15 +175,21 @@ class Judge {
   readonly #evidence: Evidence;
   /** Packs that cannot be relied on whole. */
   readonly #doubtful: ReadonlySet<string>;
+  /** The same, by the census's ordinals. */
+  readonly #doubtfulOrdinals: ReadonlySet<number>;
 
   constructor(evidence: Evidence) {
     this.#evidence = evidence;
-    const { needed, quarantine, scrubbed } = evidence;
-    this.#doubtful = new Set(
-      [...needed].filter(
-        (packId) => !this.#isWhole(packId) || scrubbed.badSlots.has(packId) || quarantine.hasPack(packId),
-      ),
-    );
+    const { census, needed, quarantine, scrubbed } = evidence;
+    const doubtful = new Map<string, number>();
+    for (const ordinal of needed) {
+      const packId = census.idOf(ordinal);
+      if (!this.#isWhole(packId) || scrubbed.badSlots.has(packId) || quarantine.hasPack(packId)) {
+        doubtful.set(packId, ordinal);
+      }
+    }
+    this.#doubtful = new Set(doubtful.keys());
+    this.#doubtfulOrdinals = new Set(doubtful.values());
   }
 
   /** Found unreadable now, or before and not looked at since. */
@@ -201,9 +211,9 @@ class Judge {
    * a table that cannot be read has no pack: ''.
    */
   async suspicionsOf(need: PointNeed, signal: AbortSignal | undefined): Promise<ReadonlyMap<string, string>> {
-    const doubtful = this.#doubtful;
+    const doubtful = this.#doubtfulOrdinals;
     if (need.problem !== undefined) return new Map([['', need.problem]]);
-    if (doubtful.size === 0 || !Iterator.from(need.packs).some((packId) => doubtful.has(packId))) return new Map();
+    if (doubtful.size === 0 || !Iterator.from(need.packs).some((ordinal) => doubtful.has(ordinal))) return new Map();
     try {
       return await this.#suspicionsOf(need.point, signal);
     } catch (error) {
@@ -242,7 +252,13 @@ class Judge {
   }
 
   #isWhole(packId: string): boolean {
-    return (this.#evidence.listed.get(packId)?.sizeBytes ?? 0) >= packHeaderBytes + packTrailerBytes;
+    return (this.#sizeOf(packId) ?? 0) >= packHeaderBytes + packTrailerBytes;
+  }
+
+  /** Undefined when the pack is not there, or was gone when it was to be read. */
+  #sizeOf(packId: string): number | undefined {
+    const { census, scrubbed } = this.#evidence;
+    return scrubbed.vanished.has(packId) ? undefined : sizeIn(census, packId);
   }
 
   async #isSomewhere(place: SlotPlace): Promise<boolean> {
@@ -251,20 +267,15 @@ class Judge {
   }
 
   #sentence(packId: string): string {
-    if (!this.#evidence.listed.has(packId)) return `Pack ${packId} is missing.`;
+    if (this.#sizeOf(packId) === undefined) return `Pack ${packId} is missing.`;
     return this.#isWhole(packId) ? `Pack ${packId} holds damaged chunks.` : `Pack ${packId} is cut short.`;
   }
 }
 
-async function listPacks(repository: Repository, signal: AbortSignal | undefined): Promise<Map<string, ListedPack>> {
-  const packs = new Map<string, ListedPack>();
-  for (const kind of ['data', 'meta'] as const) {
-    for await (const { key, sizeBytes } of repository.store.list(packsPrefix(repository.domain, kind), { signal })) {
-      const packId = key.slice(key.lastIndexOf('/') + 1);
-      packs.set(packId, { packId, kind, sizeBytes });
-    }
-  }
-  return packs;
+/** Undefined when the pack was not listed. */
+function sizeIn(census: PackCensus, packId: string): number | undefined {
+  const ordinal = census.findId(packId);
+  return ordinal >= 0 && census.isListed(ordinal) ? census.sizeOf(ordinal) : undefined;
 }
 
 function damagedVerdict({ pointId, resource, error }: DamagedPoint): PointVerdict {
