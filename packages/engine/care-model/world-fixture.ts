@@ -111,7 +111,9 @@ export class World {
     this.machines = new Map(
       ['volumes/a', 'volumes/b', 'instances/c'].map((resource, index) => [
         resource,
-        Object.fromEntries(['vda', 'vdb', 'vdc', 'vdd', 'vde'].slice(0, 2 * index + 1).map((name) => [name, new MemoryDisk(diskBytes)])),
+        Object.fromEntries(
+          ['vda', 'vdb', 'vdc', 'vdd', 'vde'].slice(0, 2 * index + 1).map((name) => [name, new MemoryDisk(diskBytes)]),
+        ),
       ]),
     );
   }

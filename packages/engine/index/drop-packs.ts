@@ -15,7 +15,7 @@ import { scanPacks } from './run-scan.ts';
 export async function dropPacks(
   request: Omit<MergeRunsRequest, 'excludedPacks'> & { readonly packs: ReadonlySet<string> },
 ): Promise<void> {
-  const { store, prefix, packs, signal } = request;
+  const { store, prefix, signal } = request;
   let budget = request.budgetEntries ?? defaultMergeBudgetEntries;
   for (const run of await Array.fromAsync(store.list(prefix, { signal }))) {
     if (!isRunName(run.key.slice(prefix.length)) || entriesOf(run) > budget) continue;
