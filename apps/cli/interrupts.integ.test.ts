@@ -92,7 +92,7 @@ test('a restore in place that was interrupted goes on where it was', async () =>
   const { point } = await holdfast(backupOf());
   await makeDisk({ path: at('b.raw'), sizeBytes: diskBytes, dataBytes: 0 });
   const words = ['restore', ...storage, String(point), '--to', at('b.raw'), '--force'];
-  const run = startHoldfast([...words, '--limit-rate', '32M', '--json']);
+  const run = startHoldfast([...words, '--limit-rate', '12M', '--json']);
   await run.object('progress');
   await new Promise((wake) => setTimeout(wake, 1500));
   run.child.kill('SIGINT');
