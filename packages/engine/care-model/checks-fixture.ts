@@ -123,17 +123,18 @@ export async function checkEnd(world: World): Promise<void> {
  * Until one finds nothing more: a pack that was condemned because its frames were moved, and is used by nobody when that
  * is decided, leaves its forwardings to the next collection.
  */
-const lastCollections = 3;
+const lastCollections = 4;
 
 /** False when damage makes the keeper refuse. */
 async function collectAll(world: World, trashDays: number): Promise<boolean> {
   const { repository } = world;
   try {
     for (let run = 1; ; run += 1) {
-      const { openEpochs, condemned } = await collect({ repository, trashDays, fenceOlderThanMs: -1 });
+      const { openEpochs, condemned, deleted } = await collect({ repository, trashDays, fenceOlderThanMs: -1 });
       if (openEpochs.length > 0) throw new BrokenPromise(`Epochs ${openEpochs.join(', ')} stay open.`);
-      if (condemned.packs === 0) return true;
-      if (run === lastCollections) throw new BrokenPromise(`Collection ${run} still finds ${condemned.packs} packs.`);
+      if (condemned.packs + deleted.packs === 0) return true;
+      if (run === lastCollections)
+        throw new BrokenPromise(`Collection ${run} still finds ${condemned.packs + deleted.packs} packs.`);
     }
   } catch (error) {
     if (world.rotten.size > 0 && !(error instanceof BrokenPromise)) return false;
