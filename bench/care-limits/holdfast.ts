@@ -1,0 +1,35 @@
+/** The command under test, with its caches inside the trial's folder, and what it prints. */
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { TimedResult } from '../process/timed-run.ts';
+import { timedRun } from '../process/timed-run.ts';
+
+const program = join(import.meta.dirname, '../../bin/holdfast');
+
+export type HoldfastRun = {
+  /** The repository's folder. */
+  readonly repository: string;
+  /** Without `--storage` and `--json`. */
+  readonly words: readonly string[];
+  /** Where its caches are. */
+  readonly caches: string;
+  readonly signal: AbortSignal;
+};
+
+export function holdfastCommand({ repository, words, caches, signal }: HoldfastRun) {
+  const storage = ['--storage', pathToFileURL(repository).href, '--json'];
+  return { command: [program, ...words, ...storage], env: { XDG_CACHE_HOME: caches }, signal } as const;
+}
+
+/** @throws Error with what it printed when it fails */
+export async function timedHoldfast(
+  request: HoldfastRun,
+): Promise<TimedResult & { readonly result: Readonly<Record<string, unknown>> }> {
+  const timed = await timedRun(holdfastCommand(request));
+  return { ...timed, result: resultOf(timed.stdout) };
+}
+
+/** The last object that a command with `--json` printed. */
+export function resultOf(stdout: string): Readonly<Record<string, unknown>> {
+  return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '{}');
+}
