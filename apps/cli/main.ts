@@ -36,6 +36,13 @@ if (words[0] === '--version' || words[0] === '-V') {
     stderr: process.stderr,
     signal: interruptSignal({ process, exit: () => process.exit(130) }),
   });
+  // What is still on its way into a pipe has to arrive: a pipe takes 64 KiB at a time, a listing may have megabytes.
+  await Promise.all([process.stdout, process.stderr].map(flushed));
   // Whatever a library still holds open must not keep a finished command from ending.
   process.exit();
+}
+
+/** Also when nobody reads any more: a write to a closed pipe answers at once. */
+async function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  await new Promise<void>((resolve) => stream.write('', () => resolve()));
 }
