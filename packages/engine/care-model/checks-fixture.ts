@@ -5,7 +5,7 @@ import { type PointState, doesCount } from '../manifest/point-states.ts';
 import { type ListedPoint, listPoints } from '../manifest/points.ts';
 import { listTombs, readTomb } from '../manifest/tombs.ts';
 import { Forwardings } from '../pack/forwardings.ts';
-import { collectionPrefix, fencesPrefix, packIdOf, parseEpochKey, parseMovedKey } from '../repository/layout.ts';
+import { packIdOf } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { through } from '../repository-fixture.ts';
 import { openDiskMap, restoreDisk } from '../restore/restore-disk.ts';
@@ -14,6 +14,7 @@ import { settledVerdictOf } from '../session/fences.ts';
 import { slotsOfPoint } from '../verify/point-packs.ts';
 import { BrokenPromise, type PointRecord } from './oracle-fixture.ts';
 import { isLoss } from './operations-fixture.ts';
+import { leftBehind } from './tidy-fixture.ts';
 import type { World } from './world-fixture.ts';
 
 const dayMs = 24 * 3600 * 1000;
@@ -162,31 +163,8 @@ async function checkRestores(world: World): Promise<void> {
 }
 
 /** Nothing is left but points, what they use, and what the protocol keeps for ever. */
-async function checkTidy(world: World): Promise<void> {
-  const { repository, store } = world;
-  const keys = [...store.objects().keys()];
-  const { points } = await listPoints({ repository, states: ['available', 'trashed'] });
-  const forwardings = new Forwardings(repository);
-  const used = new Set<string>();
-  const sources = new Set<string>();
-  for (const { manifest } of points) {
-    for await (const { packId, slots } of slotsOfPoint(repository, manifest)) {
-      for (const slot of slots) {
-        const chain = [{ packId, slot }, ...(await Array.fromAsync(forwardings.chain({ packId, slot })))];
-        for (const place of chain.slice(0, -1)) sources.add(place.packId);
-        used.add(chain.at(-1)!.packId);
-      }
-    }
-  }
-  const left = keys.filter((key) => {
-    if (/^d\/default\/(data|meta)\//.test(key)) return !used.has(packIdOf(key));
-    const moved = parseMovedKey(repository.domain, key);
-    // Those of a pack that is used for other slots stay with it.
-    if (moved) return !sources.has(moved.packId) && !used.has(moved.packId);
-    if (key.startsWith(fencesPrefix)) return false;
-    if (key.startsWith(collectionPrefix)) return parseEpochKey(key)?.part !== 'outcome';
-    return key.startsWith('sess/') || key.startsWith('sess-idx/');
-  });
+async function checkTidy({ repository, store }: World): Promise<void> {
+  const left = await leftBehind({ repository, keys: [...store.objects().keys()] });
   if (left.length > 0) throw new BrokenPromise(`The last collection left behind ${left.join(', ')}.`);
 }
 
