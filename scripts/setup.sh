@@ -13,6 +13,9 @@ NODE_SHA512_arm64='FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4H
 packages_run='qemu-utils qemu-system-common util-linux coreutils'
 # Guests for tests and the quickstart (fixtures/make-guest.sh data, disk-tiny) and QEMU to boot them.
 packages_guest='qemu-system-x86 e2fsprogs fdisk grub-pc-bin grub-common cpio kmod gzip'
+# Guests under libvirt for tests (packages/testing/guests): the daemon is started by the tests, systemd is not needed; the
+# guest's writer is compiled, its agent runs on libraries of this machine, its journals are checked by python.
+packages_libvirt='libvirt-daemon-system libvirt-clients gcc libc6-dev libglib2.0-0 libnuma1 liburing2 libudev1 python3'
 # The models of the protocols (packages/engine/collect/model) become C programs.
 packages_model='spin gcc libc6-dev'
 
@@ -50,7 +53,7 @@ setup_apt_update() {
 setup_debian() {
   local wanted=$1 missing='' name
   if ! command -v dpkg-query >/dev/null; then
-    for name in qemu-img qemu-storage-daemon qemu-system-x86_64 mke2fs sfdisk grub-mkimage cpio depmod spin gcc; do
+    for name in qemu-img qemu-storage-daemon qemu-system-x86_64 mke2fs sfdisk grub-mkimage cpio depmod virsh libvirtd spin gcc; do
       command -v "$name" >/dev/null || missing="$missing $name"
     done
     [ -z "$missing" ] || setup_say "not a Debian system, and these programs are missing:$missing"
@@ -127,7 +130,7 @@ setup_npm() {
 
 # setup: expects $root, the absolute path of the checkout; sets and exports $NODE.
 setup() {
-  setup_debian "$packages_run $packages_guest $packages_model"
+  setup_debian "$packages_run $packages_guest $packages_libvirt $packages_model"
   setup_guest_packages
   setup_node
   setup_npm

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type LibvirtHost, readJournals, startLibvirtHost } from './index.ts';
+
+let host: LibvirtHost;
+
+before(async () => {
+  host = await startLibvirtHost();
+});
+
+after(async () => {
+  await host[Symbol.asyncDispose]();
+});
+
+test('a guest with two disks boots, writes to both, and its journals read back whole and in step', async () => {
+  const guest = await host.makeGuest({ disks: [{ format: 'qcow2' }, { format: 'raw' }] });
+  await guest.start();
+  await sleep(500);
+  await guest.destroy();
+  const [first, second, ...none] = await readJournals(guest.images);
+  assert.ok(first && second && none.length === 0);
+  for (const { bad, gaps, records, first: number } of [first, second]) {
+    assert.deepEqual({ bad, gaps, number }, { bad: 0, gaps: 0, number: 1 });
+    assert.ok(records > 0);
+  }
+  assert.ok([first.last, first.last - 1].includes(second.last), `${first.last} and ${second.last}`);
+  await guest.undefine();
+  assert.equal((await host.virsh('list', '--all', '--name')).trim(), '');
+});
+
+test('hosts live side by side and know nothing of each other', async () => {
+  await using other = await startLibvirtHost();
+  await other.makeGuest({ name: 'theirs' });
+  assert.equal((await other.virsh('list', '--all', '--name')).trim(), 'theirs');
+  assert.doesNotMatch(await host.virsh('list', '--all', '--name'), /theirs/);
+});
+
+test('libvirtd dies and comes back, the guest goes on; QEMU dies, the guest is off', async () => {
+  const guest = await host.makeGuest({ writer: 'off' });
+  await guest.start();
+  await host.killLibvirtd();
+  await assert.rejects(host.virsh('list'));
+  await host.startLibvirtd();
+  await guest.waitForAgent();
+  await host.killQemu(guest.name);
+  while ((await host.virsh('domstate', guest.name)).trim() !== 'shut off') await sleep(50);
+  await guest.undefine();
+});
+
+test('at the end guests are gone, and so are their files', async () => {
+  await using short = await startLibvirtHost();
+  const guest = await short.makeGuest({ writer: 'off' });
+  await guest.start();
+  assert.equal(processesNaming(short.directory) > 0, true);
+  await short[Symbol.asyncDispose]();
+  assert.equal(processesNaming(short.directory), 0);
+  await assert.rejects(stat(short.directory));
+});
+
+/** How many processes have the text in their command line. */
+function processesNaming(text: string): number {
+  return globSync('/proc/[0-9]*/cmdline').filter((file) => {
+    try {
+      return readFileSync(file, 'utf8').includes(text);
+    } catch {
+      return false; // ended meanwhile
+    }
+  }).length;
+}

@@ -1,0 +1,152 @@
+/** A tiny real guest under a private libvirt: busybox, guest agent, and a writer that is busy on every disk. */
+import { randomBytes } from 'node:crypto';
+import { chmod, constants, copyFile, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MiB } from '@holdfast/base';
+import { type GuestKernel, makeDataDisk, provideGuestKernel } from './guest-images.ts';
+
+export type GuestDisk = { readonly format: 'qcow2' | 'raw'; readonly sizeBytes?: number };
+
+export type GuestOptions = {
+  /** Made up when absent. */
+  readonly name?: string;
+  /** vda, vdb and so on, with an ext4 file system each; one qcow2 of 64 MiB when absent. */
+  readonly disks?: readonly GuestDisk[];
+  /** Pause of the writer between two records, in milliseconds; `off` for a guest that writes nothing. */
+  readonly writer?: number | 'off';
+  /** False for a guest without the agent's channel. */
+  readonly agent?: boolean;
+  /** More devices, as XML. */
+  readonly devices?: string;
+};
+
+export type TinyGuest = {
+  readonly name: string;
+  /** Image files in the order of the guest's disks. */
+  readonly images: readonly string[];
+  /** As defined. */
+  readonly xml: string;
+  /** Returns when the agent answers (a boot takes 3 s), or at once for a guest without one. */
+  start(): Promise<void>;
+  waitForAgent(): Promise<void>;
+  /** Pulls the plug. */
+  destroy(): Promise<void>;
+  /** Takes its definition away, with all that libvirt keeps beside it. */
+  undefine(): Promise<void>;
+  /** What the guest said on its serial console. */
+  console(): Promise<string>;
+};
+
+/** What a guest needs of the host it lives on. */
+export type GuestHost = {
+  readonly directory: string;
+  virsh(...args: readonly string[]): Promise<string>;
+};
+
+/** Counted, not timed: while a loaded machine stands still, nothing is counted. 60 s. */
+const AGENT_ATTEMPTS = 400;
+const AGENT_PAUSE_MS = 150;
+
+export async function makeGuest(host: GuestHost, options: GuestOptions): Promise<TinyGuest> {
+  const name = options.name ?? `guest-${randomBytes(3).toString('hex')}`;
+  const disks = options.disks ?? [{ format: 'qcow2' }];
+  const images = disks.map(({ format }, index) => join(host.directory, `${name}-${diskName(index)}.${format}`));
+  for (const [index, { format, sizeBytes = 64 * MiB }] of disks.entries()) {
+    await makeDataDisk({ path: images[index] ?? '', index, sizeBytes, format });
+  }
+  const serialLog = join(host.directory, `${name}.console`);
+  const xml = guestXml({ name, images, serialLog, kernel: await kernelFor(host), options });
+  const definition = join(host.directory, `${name}.xml`);
+  await writeFile(definition, xml);
+  await host.virsh('define', definition);
+  const hasAgent = options.agent ?? true;
+  const waitForAgent = async (): Promise<void> => {
+    for (let attempt = 1; attempt <= AGENT_ATTEMPTS; attempt++) {
+      try {
+        await host.virsh('qemu-agent-command', name, '{"execute":"guest-ping"}');
+        return;
+      } catch {
+        await sleep(AGENT_PAUSE_MS);
+      }
+    }
+    throw new Error(`the agent of ${name} does not answer; its console:\n${await readConsole(serialLog)}`);
+  };
+  return {
+    name,
+    images,
+    xml,
+    waitForAgent,
+    async start() {
+      await host.virsh('start', name);
+      if (hasAgent) await waitForAgent();
+    },
+    async destroy() {
+      await host.virsh('destroy', name);
+    },
+    async undefine() {
+      await host.virsh('undefine', name, '--nvram', '--checkpoints-metadata', '--snapshots-metadata', '--managed-save');
+    },
+    console: () => readConsole(serialLog),
+  };
+}
+
+function diskName(index: number): string {
+  return `vd${'abcdefghijklmnop'.charAt(index)}`;
+}
+
+async function readConsole(serialLog: string): Promise<string> {
+  return await readFile(serialLog, 'utf8').catch(() => '(empty)');
+}
+
+/** A copy, as the checkout may lie where only root can go. */
+async function kernelFor({ directory }: GuestHost): Promise<GuestKernel> {
+  const made = await provideGuestKernel();
+  const own = { kernel: join(directory, 'vmlinuz'), initrd: join(directory, 'initrd.img') };
+  for (const part of ['kernel', 'initrd'] as const) {
+    await copyFile(made[part], own[part], constants.COPYFILE_FICLONE);
+    await chmod(own[part], 0o644);
+  }
+  return own;
+}
+
+/** Emulated: /dev/kvm may be there and hang all the same (docs/design/hypervisor.md). */
+function guestXml(guest: {
+  readonly name: string;
+  readonly images: readonly string[];
+  readonly serialLog: string;
+  readonly kernel: GuestKernel;
+  readonly options: GuestOptions;
+}): string {
+  const { name, images, serialLog, kernel, options } = guest;
+  const writer = options.writer ?? 20;
+  const append = writer === 'off' ? 'writer=0' : `interval=${writer}`;
+  const disks = images.map(
+    (image, index) => `<disk type='file' device='disk'>
+      <driver name='qemu' type='${image.endsWith('.raw') ? 'raw' : 'qcow2'}' cache='none' discard='unmap'/>
+      <source file='${image}'/><target dev='${diskName(index)}' bus='virtio'/>
+    </disk>`,
+  );
+  const agent = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
+  return `<domain type='qemu'>
+  <name>${name}</name>
+  <memory unit='MiB'>256</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc'>hvm</type>
+    <kernel>${kernel.kernel}</kernel>
+    <initrd>${kernel.initrd}</initrd>
+    <cmdline>console=ttyS0 quiet ${append}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <on_crash>destroy</on_crash>
+  <devices>
+    ${disks.join('\n    ')}
+    <serial type='file'><source path='${serialLog}'/></serial>
+    ${(options.agent ?? true) ? agent : ''}
+    <memballoon model='none'/>
+    ${options.devices ?? ''}
+  </devices>
+</domain>
+`;
+}
