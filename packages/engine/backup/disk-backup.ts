@@ -185,38 +185,40 @@ async function backupWhole(work: ChunkWork, isLikelyNew: boolean): Promise<numbe
 
 /** @param base what `openPatchBase` answers for the parent's chunk, where it was asked already */
 async function settleWhole(work: ChunkWork, base: Promise<PatchBase | undefined> | undefined): Promise<void> {
-  const { repository, pages, counters, open, chunk, into } = work;
-  const index = chunk % chunksPerPage;
+  const { repository, open, chunk, into } = work;
   if (isAllZero(into)) {
-    counters.zero_chunks += 1;
-    pages.setEntry(open, index, zeroReference);
+    settleZero(work);
   } else {
-    const before = trustedBefore(open, index);
+    const before = trustedBefore(open, chunk % chunksPerPage);
     await store(work, { digest: repository.codec.digest(into), plain: into, before, base });
   }
 }
 
+function settleZero({ pages, counters, open, chunk }: ChunkWork): void {
+  counters.zero_chunks += 1;
+  pages.setEntry(open, chunk % chunksPerPage, zeroReference);
+}
+
 /** Answers the bytes read; undefined when the chunk has to be read whole: too much changed, or there is no base. */
 async function backupPartly(work: ChunkWork, dirty: readonly number[]): Promise<number | undefined> {
-  const { repository, upload, source, geometry, pages, counters, open, chunk, into, signal } = work;
-  const index = chunk % chunksPerPage;
-  const before = trustedBefore(open, index);
+  const { repository, upload, source, geometry, open, chunk, into, signal } = work;
+  const { codec } = repository;
+  const before = trustedBefore(open, chunk % chunksPerPage);
   const offset = chunk * geometry.chunkBytes;
   if (before?.kind === 'zero') {
-    const readBytes = await readOverZeros({ source, offset, dirty, into, signal });
-    await settleWhole(work, undefined);
+    const { readBytes, written } = await readOverZeros({ source, codec, offset, dirty, into, signal });
+    if (written) await store(work, { digest: written, plain: into, before });
+    else settleZero(work);
     return readBytes;
   }
   const limit = patchLimit(subChunkCount(into));
   if (dirty.length > limit) return undefined;
   const base = await upload.openPatchBase({ before, chunkBytes: into.length, withPatched: true });
   if (!base || new Set([...base.patched.keys(), ...dirty]).size > limit) return undefined;
-  const { codec } = repository;
   const part = await readPartly({ source, codec, base, offset, length: into.length, dirty, into, signal });
   if (await upload.isLost(part.digest.id)) return undefined;
   if (isZeroChunk(part, codec, into.length)) {
-    counters.zero_chunks += 1;
-    pages.setEntry(open, index, zeroReference);
+    settleZero(work);
   } else {
     const contentOf = (subChunk: number) => part.contents.get(subChunk)!;
     await store(work, { digest: part.digest, base, changed: part.changed, contentOf });

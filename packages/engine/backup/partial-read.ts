@@ -6,6 +6,7 @@
 import type { BlockSource } from '@holdfast/base';
 import { type ChunkDigest, changedSubChunks, subChunkBytes, subChunkOf } from '../chunk/chunk-digest.ts';
 import { hashBytes } from '../chunk/hash.ts';
+import { isAllZero } from '../chunk/zero.ts';
 import type { ChunkCodec } from '../codec/chunk-codec.ts';
 import type { PatchBase } from './patch-base.ts';
 
@@ -56,17 +57,19 @@ export async function readPartly(request: {
 }
 
 /**
- * Fills `into`, which is as long as the chunk, with a chunk that is zero but for what is read. Answers the bytes read.
+ * Fills `into`, which is as long as the chunk, with a chunk that is zero but for what is read. `written` is its digest;
+ * undefined: it is still zero.
  * @throws source errors
  */
 export async function readOverZeros(request: {
   readonly source: BlockSource;
+  readonly codec: ChunkCodec;
   readonly offset: number;
   readonly dirty: readonly number[];
   readonly into: Buffer;
   readonly signal?: AbortSignal | undefined;
-}): Promise<number> {
-  const { source, offset, dirty, into, signal } = request;
+}): Promise<{ readonly readBytes: number; readonly written: ChunkDigest | undefined }> {
+  const { source, codec, offset, dirty, into, signal } = request;
   into.fill(0);
   let readBytes = 0;
   const reads = runsOf(dirty).map(({ first, count }) => {
@@ -75,7 +78,19 @@ export async function readOverZeros(request: {
     return source.read({ into: run, offset: offset + first * subChunkBytes, signal });
   });
   await settled(reads);
-  return readBytes;
+  const isWritten = dirty.some((index) => !isAllZero(subChunkOf(into, index)));
+  return { readBytes, written: isWritten ? digestOverZeros(codec, into, dirty) : undefined };
+}
+
+/** The same digest as that of all of `plain`, without hashing its zeros. */
+function digestOverZeros(codec: ChunkCodec, plain: Buffer, dirty: readonly number[]): ChunkDigest {
+  const count = Math.ceil(plain.length / subChunkBytes);
+  const hashes = Buffer.alloc(count * hashBytes, codec.zeroSubChunkHash);
+  const isLastShort = plain.length % subChunkBytes !== 0;
+  for (const index of isLastShort ? new Set([...dirty, count - 1]) : dirty) {
+    codec.subChunkHash(subChunkOf(plain, index)).copy(hashes, index * hashBytes);
+  }
+  return codec.digestOfHashes(hashes);
 }
 
 /** Neighbours in one request. @param numbers ascending */

@@ -4,7 +4,13 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { HoldfastError, hasCode } from '@holdfast/base';
-import { type ChunkDigest, type ChunkHashes, digestChunk, type StoredDigest } from '../chunk/chunk-digest.ts';
+import {
+  type ChunkDigest,
+  type ChunkHashes,
+  digestChunk,
+  type StoredDigest,
+  subChunkBytes,
+} from '../chunk/chunk-digest.ts';
 import { type HashAlgorithm, hashBytes, type KeyedHash, keyedHash, objectHash } from '../chunk/hash.ts';
 import type { DomainKeys } from '../repository/domain-keys.ts';
 import { type CompressionLevel, compress, decompress } from './compression.ts';
@@ -42,6 +48,7 @@ export class ChunkCodec {
   readonly #algorithm: HashAlgorithm;
   readonly #chunkHashes: ChunkHashes;
   readonly #metaId: KeyedHash;
+  #zeroSubChunkHash: Buffer | undefined;
 
   constructor(options: { readonly keys: DomainKeys; readonly algorithm: HashAlgorithm }) {
     this.#keys = options.keys;
@@ -61,6 +68,12 @@ export class ChunkCodec {
   /** 32 bytes. */
   subChunkHash(content: Buffer): Buffer {
     return this.#chunkHashes.subChunk(content);
+  }
+
+  /** What `subChunkHash` answers for a whole sub-chunk of zeros. */
+  get zeroSubChunkHash(): Buffer {
+    this.#zeroSubChunkHash ??= this.subChunkHash(Buffer.alloc(subChunkBytes));
+    return this.#zeroSubChunkHash;
   }
 
   /** The digest of the chunk whose sub-chunks have these hashes. */
