@@ -131,9 +131,7 @@ export class ChunkCodec {
       salt,
     });
     const authenticated = header.subarray(0, authenticatedHeaderBytes);
-    const payload = domainKey
-      ? [seal({ domainKey, id, salt, header: authenticated }, body, into ?? Buffer.allocUnsafe(payloadBytes))]
-      : body;
+    const payload = domainKey ? seal({ domainKey, id, salt, header: authenticated }, body) : body;
     return {
       kind,
       id,

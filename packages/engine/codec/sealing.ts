@@ -17,27 +17,22 @@ export type SealInput = {
   readonly header: Buffer;
 };
 
-/** OpenSSL's output is new memory each time; up to here malloc gives the same again and again, without page faults. */
+/**
+ * OpenSSL's output is new memory each time; up to here malloc gives the same again and again, without page faults (256 KiB
+ * took 5 % more CPU in an encrypted backup).
+ */
 const pieceBytes = 64 * KiB;
 
-/**
- * Ciphertext followed by the 16-byte tag.
- * @param into memory for both; `plain` may lie at its start and is overwritten then
- */
-export function seal(input: SealInput, plain: readonly Buffer[], into: Buffer): Buffer {
+/** Ciphertext followed by the 16-byte tag, in parts to be laid one after the other; none is a view of `plain`. */
+export function seal(input: SealInput, plain: readonly Buffer[]): Buffer[] {
   const cipher = createCipheriv('aes-256-gcm', frameKey(input), nonce);
   cipher.setAAD(input.header);
-  let used = 0;
+  const sealed: Buffer[] = [];
   for (const part of plain) {
-    for (let at = 0; at < part.length; at += pieceBytes) {
-      used += cipher.update(part.subarray(at, at + pieceBytes)).copy(into, used);
-    }
+    for (let at = 0; at < part.length; at += pieceBytes) sealed.push(cipher.update(part.subarray(at, at + pieceBytes)));
   }
-  used += cipher.final().copy(into, used);
-  used += cipher.getAuthTag().copy(into, used);
-  const length = plain.reduce((sum, part) => sum + part.length, tagBytes);
-  if (used !== length) throw new RangeError(`memory of ${into.length} bytes is too short for ${length}`);
-  return into.subarray(0, used);
+  sealed.push(cipher.final(), cipher.getAuthTag());
+  return sealed;
 }
 
 /** @throws when the tag does not match: wrong key, or header or payload changed */

@@ -14,7 +14,7 @@ import { HoldfastError } from '@holdfast/base';
 import { z } from 'zod';
 import { hashBytes } from '../chunk/hash.ts';
 import { saltBytes } from '../codec/frame.ts';
-import { seal, tagBytes, unseal } from '../codec/sealing.ts';
+import { seal, unseal } from '../codec/sealing.ts';
 import { decodeTableRoot, encodeTableRoot, type PackTableRoot } from '../map/pack-table.ts';
 import type { FrameReference } from '../pack/frame-reader.ts';
 import type { DomainKeys } from '../repository/domain-keys.ts';
@@ -185,8 +185,7 @@ function mac(keys: DomainKeys, body: Buffer): Buffer {
 
 function sealPrivate(domainKey: Buffer, publicPart: Buffer, clearPart: Buffer): Buffer {
   const salt = randomFillSync(Buffer.alloc(saltBytes));
-  const sealed = Buffer.allocUnsafe(clearPart.length + tagBytes);
-  return Buffer.concat([salt, seal({ domainKey, id: headMagic, salt, header: publicPart }, [clearPart], sealed)]);
+  return Buffer.concat([salt, ...seal({ domainKey, id: headMagic, salt, header: publicPart }, [clearPart])]);
 }
 
 function unsealPrivate(keys: DomainKeys, publicPart: Buffer, stored: Buffer): Buffer {
