@@ -3,11 +3,13 @@
  * what is good. Packs in quarantine come first, so that their flags clear as soon as they may.
  */
 import { availableParallelism } from 'node:os';
-import { hasCode, runLanes } from '@holdfast/base';
+import { BufferSlots, hasCode, runLanes } from '@holdfast/base';
+import { maximumChunkBytes } from '../chunk/geometry.ts';
+import { decodeSlack } from '../codec/chunk-codec.ts';
 import { putQuarantine, type BadSlots, type Quarantine } from '../pack/quarantine.ts';
 import type { PackKind } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
-import { scrubPack } from './scrub-pack.ts';
+import { frameLanes, scrubPack } from './scrub-pack.ts';
 import { ScrubRecords } from './scrub-records.ts';
 
 /** Each lane holds one pack (32 or 64 MiB); decompression inside a pack uses the pool. */
@@ -55,6 +57,10 @@ export async function scrub(options: {
   const order = ({ packId }: ListedPack) => (quarantine.hasPack(packId) ? -1 : (records.verifiedMs(packId) ?? 0));
   const queue = due.toSorted((a, b) => order(a) - order(b));
   const totalBytes = queue.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const memory = {
+    packs: new BufferSlots({ slots: scrubLanes, slotBytes: packSlotBytes(repository, queue) }),
+    chunks: new BufferSlots({ slots: scrubLanes * frameLanes, slotBytes: maximumChunkBytes + decodeSlack }),
+  };
   const problems = new Map<string, string>();
   const badSlots = new Map<string, BadSlots>();
   const goodPacks = new Set<string>();
@@ -76,7 +82,7 @@ export async function scrub(options: {
       lanes: scrubLanes,
       signal,
       run: async ({ packId, kind, sizeBytes }) => {
-        const verdict = await scrubPack(repository, { packId, kind, signal }).catch((error: unknown) => {
+        const verdict = await scrubPack(repository, { packId, kind, memory, signal }).catch((error: unknown) => {
           if (!hasCode(error, 'object_not_found')) throw error;
           return undefined;
         });
@@ -121,6 +127,14 @@ export async function scrub(options: {
     vanished,
     isRecorded: isRecorded && records.areKept,
   };
+}
+
+/** What a listing claims of a pack may be wrong; this much is sure to be sensible. */
+function packSlotBytes({ configuration }: Repository, packs: readonly ListedPack[]): number {
+  return packs.reduce(
+    (most, { sizeBytes }) => Math.min(configuration.defaults.pack_bytes, Math.max(most, sizeBytes)),
+    0,
+  );
 }
 
 function* untilTimeIsUp<Item>(items: Iterable<Item>, isUp: () => boolean): Generator<Item> {
