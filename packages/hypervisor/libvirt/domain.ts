@@ -1,0 +1,154 @@
+/** One virtual machine of a libvirt on this host: its life, its monitor, and the way to its guest agent. */
+
+import { HoldfastError, hasCode } from '@holdfast/base';
+import { type DomainState, type DomainStatus, isActive, parseDomainStatus } from './domain-state.ts';
+import { GuestAgent } from './guest-agent.ts';
+import { pause } from './pause.ts';
+import type { Virsh } from './virsh.ts';
+
+export type CallOptions = { readonly signal?: AbortSignal | undefined };
+
+/** How often a state is asked for: 20 ms of processor each time, and nothing here needs to know sooner. */
+const POLL_MS = 200;
+/** How long a call waits for another job of the machine to end. */
+const BUSY_LIMIT_MS = 60_000;
+
+export class Domain {
+  readonly name: string;
+  readonly uuid: string;
+  readonly agent: GuestAgent;
+  readonly #virsh: Virsh;
+
+  /** Got from a `Libvirt`, which has looked it up. */
+  constructor({ virsh, name, uuid }: { virsh: Virsh; name: string; uuid: string }) {
+    this.#virsh = virsh;
+    this.name = name;
+    this.uuid = uuid;
+    this.agent = new GuestAgent({ virsh, name, uuid });
+  }
+
+  /** @throws vm_not_found, and what every call may: libvirt_unreachable, libvirt_denied, libvirt_timeout, libvirt_failed */
+  async status({ signal }: CallOptions = {}): Promise<DomainStatus> {
+    const args = ['domstate', '--reason', this.uuid];
+    return parseDomainStatus((await this.#virsh.run({ args, doing: `look at ${this.name}`, signal })).trim());
+  }
+
+  /** Waits until the machine is in one of these states. @throws libvirt_timeout naming the state that it is in instead */
+  async waitFor(options: {
+    readonly states: readonly DomainState[];
+    readonly timeoutMs: number;
+    readonly signal?: AbortSignal | undefined;
+  }): Promise<DomainStatus> {
+    const { states, timeoutMs, signal } = options;
+    for (const startedMs = performance.now(); ; await pause(POLL_MS, signal)) {
+      const status = await this.status({ signal });
+      if (states.includes(status.state)) return status;
+      if (performance.now() - startedMs < timeoutMs) continue;
+      const late = `${this.name} is ${status.state} and not ${states.join(' or ')} after ${timeoutMs / 1000} s`;
+      throw new HoldfastError('libvirt_timeout', late, { facts: { vm: this.name, state: status.state } });
+    }
+  }
+
+  /**
+   * The definition as XML, with secrets (VNC passwords) as libvirt needs them to define it again.
+   * `live`: what the running machine has, with its backing chains and addresses; a machine that is off has only `stored`.
+   */
+  async xml({ which, signal }: { readonly which: 'live' | 'stored' } & CallOptions): Promise<string> {
+    const args = ['dumpxml', this.uuid, '--security-info', ...(which === 'stored' ? ['--inactive'] : [])];
+    return await this.#virsh.run({ args, doing: `read the definition of ${this.name}`, signal });
+  }
+
+  /** @throws vm_state_invalid when it runs, vm_unsupported, libvirt_failed with QEMU's words */
+  async start({ paused = false, signal }: { readonly paused?: boolean } & CallOptions = {}): Promise<void> {
+    await this.#change('start', `start ${this.name}`, { options: paused ? ['--paused'] : [], signal });
+  }
+
+  /** @throws vm_state_invalid when it does not run */
+  async pause({ signal }: CallOptions = {}): Promise<void> {
+    await this.#change('suspend', `pause ${this.name}`, { signal });
+  }
+
+  /** Also after a pause by QEMU itself for an I/O error. @throws vm_state_invalid when it is off */
+  async resume({ signal }: CallOptions = {}): Promise<void> {
+    await this.#change('resume', `resume ${this.name}`, { signal });
+  }
+
+  /** Asks the guest to shut down; whether it does is for `waitFor` to see. @throws vm_state_invalid, guest_agent_missing */
+  async shutdown({ by = 'acpi', signal }: { readonly by?: 'acpi' | 'agent' } & CallOptions = {}): Promise<void> {
+    await this.#change('shutdown', `shut ${this.name} down`, { options: ['--mode', by], signal });
+  }
+
+  /** Pulls the plug. @throws vm_state_invalid when it is off */
+  async destroy({ signal }: CallOptions = {}): Promise<void> {
+    await this.#change('destroy', `turn ${this.name} off`, { signal });
+  }
+
+  /**
+   * Removes the definition, with nvram, TPM state, saved memory and what libvirt noted of checkpoints and snapshots; disks
+   * stay.
+   * @throws vm_state_invalid while it runs: libvirt would make it a machine that vanishes when it ends
+   */
+  async undefine({ signal }: CallOptions = {}): Promise<void> {
+    const { state } = await this.status({ signal });
+    if (isActive(state)) {
+      throw new HoldfastError('vm_state_invalid', `${this.name} is ${state} and cannot be removed`, {
+        remedy: 'Shut it down first.',
+      });
+    }
+    const options = ['--managed-save', '--nvram', '--tpm', '--checkpoints-metadata', '--snapshots-metadata'];
+    await this.#change('undefine', `remove the definition of ${this.name}`, { options, signal });
+  }
+
+  /**
+   * A command of QEMU's monitor, and what it returns.
+   * @throws qemu_failed with QEMU's words, vm_state_invalid when it does not run
+   */
+  async monitor(request: {
+    readonly command: string;
+    readonly args?: Readonly<Record<string, unknown>>;
+    readonly signal?: AbortSignal | undefined;
+  }): Promise<unknown> {
+    const { command, args = {}, signal } = request;
+    const doing = `${command} on ${this.name}`;
+    const words = JSON.stringify({ execute: command, arguments: args });
+    const output = await this.whenFree(
+      () => this.#virsh.run({ args: ['qemu-monitor-command', this.uuid, words], doing, signal }),
+      { signal },
+    );
+    const reply = JSON.parse(output) as { readonly return?: unknown; readonly error?: { readonly desc?: unknown } };
+    if (reply.error) throw new HoldfastError('qemu_failed', `${doing}: ${String(reply.error.desc)}`);
+    return reply.return;
+  }
+
+  /**
+   * Runs a call, and again when it was refused because of another job of the machine, once that has ended.
+   * @throws vm_busy when it does not end within a minute
+   */
+  async whenFree<Result>(call: () => Promise<Result>, { signal }: CallOptions = {}): Promise<Result> {
+    for (const startedMs = performance.now(); ; await pause(POLL_MS, signal)) {
+      try {
+        return await call();
+      } catch (error) {
+        if (!hasCode(error, 'vm_busy') || performance.now() - startedMs > BUSY_LIMIT_MS) throw error;
+        while ((await this.hasJob({ signal })) && performance.now() - startedMs < BUSY_LIMIT_MS) {
+          await pause(POLL_MS, signal);
+        }
+      }
+    }
+  }
+
+  /** Whether a backup, a migration or another long job is running; false for a machine that is off. */
+  async hasJob({ signal }: CallOptions = {}): Promise<boolean> {
+    const args = ['domjobinfo', this.uuid];
+    const output = await this.#virsh.run({ args, doing: `ask for the jobs of ${this.name}`, signal });
+    return !/^Job type:\s+None\s*$/m.test(output);
+  }
+
+  async #change(
+    command: string,
+    doing: string,
+    { options = [], signal }: { readonly options?: readonly string[] } & CallOptions,
+  ): Promise<void> {
+    await this.whenFree(() => this.#virsh.run({ args: [command, this.uuid, ...options], doing, signal }), { signal });
+  }
+}

@@ -1,0 +1,59 @@
+/** A libvirt: the machines it has, by name. Everything goes through virsh (docs/design/architecture.md). */
+import { HoldfastError } from '@holdfast/base';
+import { type ConnectionUri, parseConnectionUri } from './connection-uri.ts';
+import { type CallOptions, Domain } from './domain.ts';
+import { Virsh } from './virsh.ts';
+
+export type DomainName = { readonly name: string; readonly uuid: string };
+
+export class Libvirt {
+  readonly uri: ConnectionUri;
+  readonly #virsh: Virsh;
+
+  /** Connects to nothing yet. @throws usage when `uri` is none of libvirt's for QEMU */
+  constructor({ uri }: { readonly uri: string }) {
+    this.uri = parseConnectionUri(uri);
+    this.#virsh = new Virsh(this.uri.text);
+  }
+
+  /** Every machine, running or not, in the order of names. @throws libvirt_unreachable, libvirt_denied, libvirt_timeout */
+  async domainNames({ signal }: CallOptions = {}): Promise<readonly DomainName[]> {
+    const args = ['list', '--all', '--uuid', '--name'];
+    const output = await this.#virsh.run({ args, doing: `list the machines of ${this.uri.text}`, signal });
+    return output
+      .split('\n')
+      .filter((line) => line.trim() !== '')
+      .map(parseNameLine)
+      .toSorted((a, b) => a.name.localeCompare(b.name));
+  }
+
+  /**
+   * The machine of this name, or of this UUID when no name is like it.
+   * @throws vm_not_found, libvirt_remote when this connection leads to another host
+   */
+  async domain(nameOrUuid: string, { signal }: CallOptions = {}): Promise<Domain> {
+    this.#refuseRemote();
+    // virsh would take a name made of digits for the id of some running machine.
+    const names = await this.domainNames({ signal });
+    const found =
+      names.find(({ name }) => name === nameOrUuid) ?? names.find(({ uuid }) => uuid === nameOrUuid.toLowerCase());
+    if (found) return new Domain({ virsh: this.#virsh, ...found });
+    throw new HoldfastError('vm_not_found', `${this.uri.text} has no machine ${JSON.stringify(nameOrUuid)}`, {
+      facts: { vm: nameOrUuid },
+    });
+  }
+
+  #refuseRemote(): void {
+    if (this.uri.isLocal) return;
+    throw new HoldfastError('libvirt_remote', `${this.uri.text} leads to another host`);
+  }
+}
+
+/** `7af0ba8b-19c0-4be7-a3e0-f7d7ffc527ee web1`; a name may hold spaces. */
+function parseNameLine(line: string): DomainName {
+  const [, uuid, name] = /^\s*([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\s(.*)$/.exec(line) ?? [];
+  if (uuid === undefined || name === undefined) {
+    throw new HoldfastError('libvirt_failed', `virsh list said ${JSON.stringify(line.slice(0, 200))}`);
+  }
+  return { uuid, name: name.trim() };
+}
