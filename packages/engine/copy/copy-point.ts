@@ -3,8 +3,8 @@ import { newId, hasCode } from '@holdfast/base';
 import { type BackupDisk, type BackupOutcome, type BackupProgress, makePoint } from '../backup/backup.ts';
 import type { Manifest } from '../manifest/manifest.ts';
 import type { ListedPoint, RestorePoint } from '../manifest/points.ts';
-import { readFrame } from '../pack/frame-reader.ts';
 import type { Repository } from '../repository/repository.ts';
+import { readGuestConfiguration } from '../restore/guest-configuration.ts';
 import { type CollectionState, readCollectionState } from '../session/collection-state.ts';
 import { openSession, type Session } from '../session/session.ts';
 import { provenanceOf, TargetPoints } from './provenance.ts';
@@ -106,11 +106,10 @@ async function makeCopy(
 ): Promise<BackupOutcome> {
   const { source, target, point, session, startedMs, base, onProgress, signal } = attempt;
   const { manifest } = point;
-  const { guest_configuration: guest, series, increment_id: incrementId } = manifest;
-  const guestConfiguration =
-    guest === null
-      ? undefined
-      : await namingThePoint(point, () => readFrame(source, { kind: 'guestConfiguration', reference: guest, signal }));
+  const { series, increment_id: incrementId } = manifest;
+  const guestConfiguration = await namingThePoint(point, () =>
+    readGuestConfiguration({ repository: source, point, signal }),
+  );
   await using stack = new AsyncDisposableStack();
   const disks: BackupDisk[] = [];
   for (const index of manifest.disks.keys()) {
