@@ -169,6 +169,7 @@ async function runRestore(world: World, operation: Operation): Promise<void> {
   world.say(`   #${operation.number} of ${record.pointId.slice(-6)}`);
   const name = world.pick(Object.keys(record.disks));
   const due = record.disks[name]!;
+  const wasAvailable = record.watchAvailability();
   try {
     const point = await findPoint({ repository, point: record.pointId });
     // A target that holds something is compared with first.
@@ -179,7 +180,7 @@ async function runRestore(world: World, operation: Operation): Promise<void> {
       throw new BrokenPromise(`Point ${record.pointId} ${name} was restored with wrong bytes.`);
     }
   } catch (error) {
-    if (record.mustBeAvailable && isUndisturbed(world, operation)) {
+    if (wasAvailable() && isUndisturbed(world, operation)) {
       throw new BrokenPromise(`Point ${record.pointId} ${name} could not be restored.`, { cause: error });
     }
     throw error;

@@ -52,6 +52,15 @@ export class PointRecord {
     return this.promise === 'kept' && this.#deletedSinceMs === undefined;
   }
 
+  /**
+   * Answers, when it is called later, whether the point was to be had all the time since. What somebody says who looked in
+   * between may be of any moment of it: also of one before an undelete that was done when the answer came.
+   */
+  watchAvailability(): () => boolean {
+    const { mustBeAvailable, deletesBegun } = this;
+    return () => mustBeAvailable && this.mustBeAvailable && this.deletesBegun === deletesBegun;
+  }
+
   get deletesBegun(): number {
     return this.#deleteCount;
   }
