@@ -92,9 +92,11 @@ export async function restoreDisk(options: RestoreOptions): Promise<RestoreOutco
       totalBytes: geometry.sizeBytes,
       fetchedBytes: tally.fetchedBytes,
     });
+  // A disk of few chunks never has more under way.
+  const slots = (most: number): number => Math.min(most, geometry.chunkCount);
   const memory = {
-    ranges: new BufferSlots({ slots: fetchLanes, slotBytes: longestRangeBytes(geometry) }),
-    chunks: new BufferSlots({ slots: decodeSlots, slotBytes: geometry.chunkBytes + decodeSlack }),
+    ranges: new BufferSlots({ slots: slots(fetchLanes), slotBytes: longestRangeBytes(geometry) }),
+    chunks: new BufferSlots({ slots: slots(decodeSlots), slotBytes: geometry.chunkBytes + decodeSlack }),
   };
   await runLanes({
     jobs: restoreJobs({ options, map, tally, report }),
