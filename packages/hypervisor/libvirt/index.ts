@@ -1,6 +1,9 @@
 export { type ConnectionUri, DEFAULT_CONNECTION, parseConnectionUri } from './connection-uri.ts';
 export type { CallOptions, Domain } from './domain.ts';
 export { type DomainState, type DomainStatus, isActive } from './domain-state.ts';
+export type { ChainImage, DiskSource, DomainDisk } from './domain-xml/disk.ts';
+export { type AgentChannel, describeDomain, type DomainDescription } from './domain-xml/domain-description.ts';
+export { type DiskPlace, type DomainChanges, editDomain } from './domain-xml/edit-domain.ts';
 export type {
   AgentCall,
   FreezeState,
@@ -9,4 +12,7 @@ export type {
   GuestProgramResult,
   GuestSystem,
 } from './guest-agent.ts';
+export { captureGuestState, type GuestStateFile, LIBVIRT_STATE_DIRECTORY } from './guest-state.ts';
+export type { DomainInventory, InventoryDisk } from './inventory.ts';
 export { type DomainName, Libvirt } from './libvirt.ts';
+export type { StoragePool } from './storage-pools.ts';

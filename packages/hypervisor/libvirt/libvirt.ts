@@ -2,6 +2,9 @@
 import { HoldfastError } from '@holdfast/base';
 import { type ConnectionUri, parseConnectionUri } from './connection-uri.ts';
 import { type CallOptions, Domain } from './domain.ts';
+import { describeDomain } from './domain-xml/domain-description.ts';
+import { type DomainInventory, takeInventory } from './inventory.ts';
+import { listStoragePools, type StoragePool } from './storage-pools.ts';
 import { Virsh } from './virsh.ts';
 
 export type DomainName = { readonly name: string; readonly uuid: string };
@@ -41,6 +44,30 @@ export class Libvirt {
     throw new HoldfastError('vm_not_found', `${this.uri.text} has no machine ${JSON.stringify(nameOrUuid)}`, {
       facts: { vm: nameOrUuid },
     });
+  }
+
+  /**
+   * Everything that there is to know of its machines without changing them, in the order of names. A machine that goes
+   * away meanwhile is left out. Over a remote connection backing chains of machines that are off stay unknown.
+   */
+  async inventory({ signal }: CallOptions = {}): Promise<readonly DomainInventory[]> {
+    const names = await this.domainNames({ signal });
+    return await takeInventory({ virsh: this.#virsh, names, isLocal: this.uri.isLocal, signal });
+  }
+
+  async storagePools({ signal }: CallOptions = {}): Promise<readonly StoragePool[]> {
+    return await listStoragePools({ virsh: this.#virsh, signal });
+  }
+
+  /**
+   * Makes libvirt know a machine, or know it anew when name and UUID are of one that it has. It is not started.
+   * @throws vm_definition_invalid, vm_exists (another machine has this name), vm_unsupported, libvirt_remote
+   */
+  async define({ xml, signal }: { readonly xml: string } & CallOptions): Promise<Domain> {
+    this.#refuseRemote();
+    const { name } = describeDomain(xml);
+    await this.#virsh.run({ args: ['define'], documents: [xml], doing: `define ${name}`, signal });
+    return await this.domain(name, { signal });
   }
 
   #refuseRemote(): void {

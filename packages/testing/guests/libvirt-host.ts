@@ -9,7 +9,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import type { Socket } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type GuestOptions, makeGuest, type TinyGuest } from './tiny-guest.ts';
@@ -19,6 +19,8 @@ import { runProgram } from './run-program.ts';
 export interface LibvirtHost extends AsyncDisposable {
   /** For `virsh --connect`. */
   readonly uri: string;
+  /** The same host as others see it, over TCP on the loopback; only of one that was started with `remote`. */
+  readonly remoteUri: string | undefined;
   /** Everybody may enter it; gone at the end. */
   readonly directory: string;
   /** What this host has as /var/lib/libvirt. */
@@ -45,7 +47,7 @@ const privatePlaces = {
 } as const;
 
 /** As root; a start takes 0.5 s. @throws Error with libvirtd's own words */
-export async function startLibvirtHost(): Promise<LibvirtHost> {
+export async function startLibvirtHost({ remote = false } = {}): Promise<LibvirtHost> {
   const directory = await mkdtemp(join(tmpdir(), 'lv-'));
   let first: FirstProcess | undefined;
   const end = async (): Promise<void> => {
@@ -54,9 +56,10 @@ export async function startLibvirtHost(): Promise<LibvirtHost> {
   };
   try {
     await chmod(directory, 0o755);
-    await writeConfiguration(directory);
+    const tcpPort = remote ? await freePort() : undefined;
+    await writeConfiguration(directory, tcpPort);
     first = await startNamespaces(directory);
-    const host = new PrivateHost({ directory, pid: first.pid, end });
+    const host = new PrivateHost({ directory, pid: first.pid, tcpPort, end });
     await host.startLibvirtd();
     return host;
   } catch (error) {
@@ -65,9 +68,12 @@ export async function startLibvirtHost(): Promise<LibvirtHost> {
   }
 }
 
-async function writeConfiguration(directory: string): Promise<void> {
+async function writeConfiguration(directory: string, tcpPort: number | undefined): Promise<void> {
   for (const place of Object.keys(privatePlaces)) await mkdir(join(directory, place), { mode: 0o755 });
-  await writeFile(join(directory, 'etc/libvirtd.conf'), 'unix_sock_group = "root"\nauth_unix_rw = "none"\n');
+  const daemon = ['unix_sock_group = "root"', 'auth_unix_rw = "none"', 'listen_tls = 0'];
+  if (tcpPort !== undefined)
+    daemon.push(`tcp_port = "${tcpPort}"`, 'listen_addr = "127.0.0.1"', 'listen_tcp = 1', 'auth_tcp = "none"');
+  await writeFile(join(directory, 'etc/libvirtd.conf'), `${daemon.join('\n')}\n`);
   const qemu = [
     'cgroup_controllers = []', // a container has none to give
     'stdio_handler = "file"', // no virtlogd
@@ -75,6 +81,15 @@ async function writeConfiguration(directory: string): Promise<void> {
     'remember_owner = 0',
   ];
   await writeFile(join(directory, 'etc/qemu.conf'), `${qemu.join('\n')}\n`);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 function bind(own: string, place: string): string {
@@ -127,13 +142,16 @@ class PrivateHost implements LibvirtHost {
   readonly directory: string;
   readonly stateDirectory: string;
   readonly uri: string;
+  readonly remoteUri: string | undefined;
   readonly #pid: number;
   readonly #end: () => Promise<void>;
 
-  constructor({ directory, pid, end }: { directory: string; pid: number; end: () => Promise<void> }) {
+  constructor(options: { directory: string; pid: number; tcpPort: number | undefined; end: () => Promise<void> }) {
+    const { directory, pid, tcpPort, end } = options;
     this.directory = directory;
     this.stateDirectory = join(directory, 'lib');
     this.uri = `qemu:///system?socket=${join(directory, 'run/libvirt-sock')}`;
+    this.remoteUri = tcpPort === undefined ? undefined : `qemu+tcp://127.0.0.1:${tcpPort}/system`;
     this.#pid = pid;
     this.#end = end;
   }
@@ -155,7 +173,11 @@ class PrivateHost implements LibvirtHost {
     const log = join(this.directory, 'log/libvirtd.log');
     try {
       // Ready when it returns. Its output would keep a pipe of ours open.
-      await this.run('sh', '-c', `exec libvirtd --daemon --pid-file /run/libvirt/libvirtd.pid >> '${log}' 2>&1`);
+      await this.run(
+        'sh',
+        '-c',
+        `exec libvirtd --daemon ${this.remoteUri === undefined ? '' : '--listen'} --pid-file /run/libvirt/libvirtd.pid >> '${log}' 2>&1`,
+      );
     } catch (cause) {
       throw new Error(`libvirtd did not start: ${await readFile(log, 'utf8').catch(() => 'no log')}`, { cause });
     }
