@@ -49,7 +49,7 @@ export async function commit(request: CommitRequest): Promise<string> {
   const { committed } = await settleVerdict({
     repository,
     sessionId: session.id,
-    verdict: { committed: manifest.id },
+    verdict: { committed: manifest.id, forwarded: [] },
   });
   if (committed !== manifest.id) throw fenced(session.id);
   return key;
@@ -63,7 +63,7 @@ async function isCommittedAfterAll({ repository, session, manifest }: CommitRequ
   try {
     await putFence(repository, session.id);
     const isListed = (await repository.store.head(key)) !== undefined;
-    const verdict = { committed: isListed ? manifest.id : null };
+    const verdict = { committed: isListed ? manifest.id : null, forwarded: [] };
     const { committed } = await settleVerdict({ repository, sessionId: session.id, verdict });
     return committed === manifest.id;
   } catch {

@@ -42,7 +42,7 @@ export class CondemnedCheck {
 
   /** A forwarding that leads away from a pack condemned as unused may be deleted together with it. */
   async #leadsToSafety(from: SlotPlace, kind: PackKind): Promise<boolean> {
-    for await (const { packId } of this.#forwardings.chain(from)) {
+    for await (const { packId } of this.#forwardings.chain(from, { settled: true })) {
       const condemnation = this.#condemned.get(packId);
       if (condemnation && !condemnation.moved) return false;
       if (!condemnation && (await this.#isPresent(packId, kind))) return true;

@@ -349,7 +349,9 @@ export class UploadSession {
 
   async #movedTo(from: SlotPlace, kind: PackKind): Promise<ChunkLocation | undefined> {
     try {
-      for await (const place of this.#forwardings.chain(from)) if (await this.#isUsable(place, kind)) return place;
+      for await (const place of this.#forwardings.chain(from, { settled: true })) {
+        if (await this.#isUsable(place, kind)) return place;
+      }
     } catch (error) {
       // What cannot be found is stored anew.
       if (!hasCode(error, 'repository_damaged')) throw error;

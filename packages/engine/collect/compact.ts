@@ -11,7 +11,7 @@ import type { Forwardings, SlotPlace } from '../pack/forwardings.ts';
 import { directoryOfPack } from '../pack/pack-directory.ts';
 import { type Move, putForwardings } from '../pack/put-forwardings.ts';
 import { PackWriter, type PendingLocation, packTargetBytes } from '../pack/pack-writer.ts';
-import { fenceKey, indexPrefix, type PackKind, packKey, sessionSpillPrefix } from '../repository/layout.ts';
+import { indexPrefix, type PackKind, packKey, sessionSpillPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { openSession, type Session } from '../session/session.ts';
 import { findSparsePacks, inWrittenOrder, type SparsePack } from './sparse-packs.ts';
@@ -130,14 +130,13 @@ class Compaction {
 
   /** Copies, forwards, publishes: in this order each is safe to be the last thing that was done. */
   async move(kind: PackKind, packs: readonly SparsePack[]): Promise<void> {
-    const { forwardings, signal } = this.#options;
+    const { repository, session, forwardings, signal } = this.#options;
     const copied = await this.#copy(kind, packs);
-    await this.#assertNotFenced();
     const moves = copied.map((frame) => {
       const { packOrdinal, ...place } = frame.pending;
       return { from: frame.from, to: { packId: this.#packIds[packOrdinal]!, ...place }, frame };
     });
-    const put = await putForwardings({ forwardings, kind, moves, signal });
+    const put = await putForwardings({ repository, session, forwardings, kind, moves, signal });
     if (kind === 'data') await this.#publish(put);
   }
 
@@ -195,13 +194,6 @@ class Compaction {
     }
     this.damaged.push(packId);
     return undefined;
-  }
-
-  /** Its new packs are not safe from collection any more. */
-  async #assertNotFenced(): Promise<void> {
-    const { repository, session, signal } = this.#options;
-    if (!(await repository.store.head(fenceKey(session.id), { signal }))) return;
-    throw new HoldfastError('session_fenced', `Session ${session.id} was fenced while it compacted.`);
   }
 
   /** Whole chunks only, as a backup does: nobody looks for a patch by its id. */

@@ -16,7 +16,7 @@ import { type Move, putForwardings } from '../pack/put-forwardings.ts';
 import { Quarantine } from '../pack/quarantine.ts';
 import { indexPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
-import { readCollectionState } from '../session/collection-state.ts';
+import { type CollectionState, readCollectionState } from '../session/collection-state.ts';
 import { openSession } from '../session/session.ts';
 import { isSomewhere } from '../verify/needs.ts';
 import { slotsOfPoint } from '../verify/point-packs.ts';
@@ -34,7 +34,8 @@ export type HealReport = {
 
 /**
  * Verify has to put what is bad into quarantine before. Idempotent, and may end anywhere.
- * @throws collect_refused on a storage without create-only puts, key_missing, repository_damaged, storage errors
+ * @throws collect_refused on a storage without create-only puts, session_fenced, key_missing, repository_damaged, storage
+ * errors
  */
 export async function heal(request: {
   readonly repository: Repository;
@@ -44,7 +45,7 @@ export async function heal(request: {
   if (!repository.store.capabilities.createOnlyPut) {
     throw new HoldfastError('collect_refused', 'This storage does not say for sure who was first.');
   }
-  await using _session = await openSession({ repository, role: 'keeper', signal });
+  await using session = await openSession({ repository, role: 'keeper', signal });
   const { condemnedPacks } = await readCollectionState(repository, signal);
   const quarantine = await Quarantine.read(repository, signal);
   if (quarantine.isEmpty) return { lostChunks: 0, healedChunks: 0, concernedPoints: [] };
@@ -56,16 +57,18 @@ export async function heal(request: {
     signal,
   });
   const forwardings = new Forwardings(repository);
-  const healing = new Healing({ repository, quarantine, census, index, forwardings, signal });
+  const healing = new Healing({ repository, condemnedPacks, quarantine, census, index, forwardings, signal });
   const { points } = await listPoints({ repository, states: ['available', 'trashed'], signal });
   const concernedPoints: string[] = [];
   for (const point of points) if (await healing.look(point)) concernedPoints.push(point.manifest.id);
-  const put = await putForwardings({ forwardings, kind: 'data', moves: healing.moves, signal });
+  const put = await putForwardings({ repository, session, forwardings, kind: 'data', moves: healing.moves, signal });
   return { lostChunks: healing.lostChunks, healedChunks: put.length, concernedPoints };
 }
 
 type HealingOptions = {
   readonly repository: Repository;
+  /** Read after the session began: their collection does not wait for it. */
+  readonly condemnedPacks: CollectionState['condemnedPacks'];
   readonly quarantine: Quarantine;
   readonly census: PackCensus;
   readonly index: ChunkIndex;
@@ -153,23 +156,34 @@ class Healing {
     if (this.#found.get(name) !== undefined) return true;
     const chain = await Array.fromAsync(this.#options.forwardings.chain(place));
     const from = chain.at(-1) ?? place;
-    const to = await this.#findContent(idOf);
+    const to = (await this.#mayForward(place, chain)) ? await this.#findContent(idOf) : undefined;
     // What leads there already needs nothing more.
     if (to && [place, ...chain].some((known) => placeName(known) === placeName(to))) return true;
     this.#found.set(name, to && { from, to });
     return to !== undefined;
   }
 
+  /**
+   * Whether a forwarding from the end of this chain keeps: nobody who did not wait for this session decides by it that a
+   * pack goes, and it does not build on one that may become void.
+   */
+  async #mayForward(place: SlotPlace, chain: readonly SlotPlace[]): Promise<boolean> {
+    const { condemnedPacks, forwardings } = this.#options;
+    if ([place, ...chain].some(({ packId }) => condemnedPacks.has(packId))) return false;
+    const settled = await Array.fromAsync(forwardings.chain(place, { settled: true }));
+    return settled.length === chain.length;
+  }
+
   /** A place with this content that is sound, and was read and proved just now. */
   async #findContent(idOf: () => Promise<Buffer>): Promise<ChunkLocation | undefined> {
-    const { repository, index, forwardings, signal } = this.#options;
+    const { repository, condemnedPacks, index, forwardings, signal } = this.#options;
     let found: ChunkLocation | undefined;
     await unlessLost(async () => {
       const id = await idOf();
       const known = await index.lookup(id);
       if (!known) return;
       for (const place of [known, ...(await Array.fromAsync(forwardings.chain(known)))]) {
-        if (!this.#isHere(place)) continue;
+        if (!this.#isHere(place) || condemnedPacks.has(place.packId)) continue;
         const { packId, offset, storedBytes: length } = place;
         const bytes = await readRange(repository, { packKind: 'data', packId, offset, length, signal });
         await repository.codec.decode(bytes, { kind: 'data', id });

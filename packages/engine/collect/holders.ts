@@ -48,6 +48,8 @@ export async function fenceDead(request: {
     await fenceSession(repository, session.id, signal);
     dead.add(session.id);
   }
+  // Also of sessions that had ended before: nobody builds on what one did that is fenced and has no verdict.
+  for (const [id, { settled }] of fences) if (!settled && !dead.has(id)) await fenceSession(repository, id, signal);
   return [...dead];
 }
 

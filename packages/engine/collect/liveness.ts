@@ -1,6 +1,6 @@
 /** Rule *find*: which packs are in use, forwardings followed as far as they lead. */
 import { runLanes } from '@holdfast/base';
-import { Forwardings, type SlotPlace } from '../pack/forwardings.ts';
+import { type FollowOptions, Forwardings, type SlotPlace } from '../pack/forwardings.ts';
 import { packIdOf, packsPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { PackCensus } from './pack-census.ts';
@@ -41,7 +41,7 @@ export async function readForwardings(
   return forwardings;
 }
 
-/** `used`: it must stay. `moved`: points use it, but every frame they use is forwarded to a pack that is there. */
+/** `used`: it must stay. `moved`: points use it, but every frame they use is forwarded, for good, to a pack that is there. */
 export type PackStanding = 'used' | 'moved' | 'unused';
 
 export class Liveness {
@@ -72,8 +72,11 @@ export class Liveness {
       const ordinal = census.findId(packId);
       if (ordinal >= 0) sources.set(ordinal, packId);
     }
-    const chainOf = async (place: SlotPlace): Promise<readonly (SlotPlace & { readonly ordinal: number })[]> => {
-      const chain = await Array.fromAsync(forwardings.chain(place));
+    const chainOf = async (
+      place: SlotPlace,
+      options?: FollowOptions,
+    ): Promise<readonly (SlotPlace & { readonly ordinal: number })[]> => {
+      const chain = await Array.fromAsync(forwardings.chain(place, options));
       return chain.map(({ packId, slot }) => ({ packId, slot, ordinal: census.findId(packId) }));
     };
     for (const [source, packId] of sources) {
@@ -86,7 +89,7 @@ export class Liveness {
     for (const [source, packId] of sources) {
       let isMoved = true;
       for (const slot of used.slotsOf(source)) {
-        const chain = await chainOf({ packId, slot });
+        const chain = await chainOf({ packId, slot }, { settled: true });
         const end = chain.find((place) => (place.ordinal >= 0 && isStaying(place.ordinal)) || isCut(place.packId));
         isMoved &&= end !== undefined && end.ordinal !== source && !isCut(end.packId);
         if (!isMoved) break;

@@ -1,6 +1,6 @@
 /** Moves frames from pack to pack by hand, for stories about readers that have to follow. */
 import { randomBytes } from 'node:crypto';
-import { KiB } from '@holdfast/base';
+import { KiB, newId } from '@holdfast/base';
 import type { MemoryStore } from '@holdfast/testing';
 import type { ChunkLocation } from '../index/chunk-location.ts';
 import { type PackKind, packKey, packsPrefix } from '../repository/layout.ts';
@@ -49,7 +49,7 @@ export async function movePack(
     const { packOrdinal, ...place } = to;
     moves.set(slot, { packId: packIds[packOrdinal]!, ...place });
   }
-  await new Forwardings(repository).put({ ...pack, moves });
+  await new Forwardings(repository).put({ sessionId: newId('ses', repository.clock), ...pack, moves });
   await store.delete(key);
   return moves;
 }

@@ -17,6 +17,8 @@ import { encodeForwarding } from './forwarding-record.ts';
 import { Forwardings } from './forwardings.ts';
 
 const chunkBytes = 256 * KiB;
+/** Of a keeper that has ended. */
+const sessionId = 'ses_00000000000000000000000000000001';
 
 type Story = {
   readonly store: MemoryStore;
@@ -152,6 +154,7 @@ test('a damaged frame is read from where it was forwarded to, its neighbours fro
     await moved.put(movedKey({ domain: 'default', packId: place.packId, number: 1 }), {
       buffers: [
         encodeForwarding({
+          sessionId,
           packId: place.packId,
           kind: 'data',
           moves: new Map([[place.slot, moves.get(place.slot)!]]),
@@ -169,12 +172,12 @@ test('of one slot the highest number counts, ten after nine', async () => {
   const first = movedKey({ domain: 'default', packId, number: 1 });
   const record = await store.get(first);
   const nowhere = new Map([...moves].map(([slot, to]) => [slot, { ...to, packId: 'f'.repeat(64) }]));
-  await store.put(first, { buffers: [encodeForwarding({ packId, kind: 'data', moves: nowhere })] });
+  await store.put(first, { buffers: [encodeForwarding({ sessionId, packId, kind: 'data', moves: nowhere })] });
   await assert.rejects(restored(through(repository, store), kept[0]!.point), (error) =>
     hasCode(error, 'chunk_corrupt'),
   );
   await store.put(movedKey({ domain: 'default', packId, number: 9 }), {
-    buffers: [encodeForwarding({ packId, kind: 'data', moves: nowhere })],
+    buffers: [encodeForwarding({ sessionId, packId, kind: 'data', moves: nowhere })],
   });
   await store.put(movedKey({ domain: 'default', packId, number: 10 }), { buffers: [record] });
   await assertRestoresEveryWay({ repository, kept });
@@ -185,7 +188,7 @@ test('two keepers that forward one pack at once: one of them is refused', async 
   const [packId] = packsOf(store, 'data') as [string];
   const [one, other] = [new Forwardings(repository), new Forwardings(repository)];
   const to = { packId: 'a'.repeat(64), slot: 0, offset: 32, storedBytes: 100 };
-  const record = { packId, kind: 'data', moves: new Map([[0, to]]) } as const;
+  const record = { sessionId, packId, kind: 'data', moves: new Map([[0, to]]) } as const;
   assert.equal(await other.lookup({ packId, slot: 0 }), undefined);
   await one.put(record);
   await assert.rejects(other.put(record), (error) => hasCode(error, 'object_exists'));
@@ -217,7 +220,7 @@ for (const [what, change] of Object.entries(hostile)) {
     const { store, repository, kept } = await story();
     const { packId } = locationsOf((await entriesOf(repository, kept[0]!.point))[0]!)[0]!;
     const moves = await movePack(repository, { packId, kind: 'data' });
-    const changed = encodeForwarding({ packId, kind: 'data', moves: change({ packId, moves }) });
+    const changed = encodeForwarding({ sessionId, packId, kind: 'data', moves: change({ packId, moves }) });
     await store.put(movedKey({ domain: 'default', packId, number: 1 }), { buffers: [changed] });
     for (const { point } of kept) {
       const reader = through(repository, store);
@@ -241,7 +244,7 @@ test('forwardings in a circle are loud', async () => {
       Array.from({ length: 3 }, (_, slot) => [slot, { packId: to, slot, offset: 32, storedBytes: 99 }]),
     );
     await store.put(movedKey({ domain: 'default', packId: name, number: 1 }), {
-      buffers: [encodeForwarding({ packId: name, kind: 'data', moves })],
+      buffers: [encodeForwarding({ sessionId, packId: name, kind: 'data', moves })],
     });
   }
   await store.delete(packKey({ domain: 'default', kind: 'data', packId }));
@@ -256,9 +259,10 @@ test('a damaged forwarding is loud; one record that is whole still helps', async
   const whole = await store.get(key);
   const others = [
     encodeDocument({ version: 2 }),
-    encodeDocument({ version: 1, pack: 'a'.repeat(64), kind: 'data', slots: [] }),
-    encodeDocument({ version: 1, pack: packId, kind: 'data', slots: [[0, 'x', 0, 0, 0]] }),
-    encodeDocument({ version: 1, pack: packId, kind: 'data', slots: [[-1, packId, 0, 0, 0]] }),
+    encodeDocument({ version: 1, session: sessionId, pack: 'a'.repeat(64), kind: 'data', slots: [] }),
+    encodeDocument({ version: 1, pack: packId, kind: 'data', slots: [] }),
+    encodeDocument({ version: 1, session: sessionId, pack: packId, kind: 'data', slots: [[0, 'x', 0, 0, 0]] }),
+    encodeDocument({ version: 1, session: sessionId, pack: packId, kind: 'data', slots: [[-1, packId, 0, 0, 0]] }),
     whole.subarray(0, whole.length - 2),
     Buffer.alloc(0),
   ];

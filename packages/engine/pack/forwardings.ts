@@ -1,19 +1,33 @@
 /**
- * Reads `moved/`: one list when a forwarding is first asked for, records when they are needed. A record only says where
- * to look next; the chunk id proves what is found there, so a wrong record can lead nowhere but not to wrong content.
+ * Reads `moved/`: one list of it and, if there is anything, one of the fences when a forwarding is first asked for; records
+ * when they are needed. A record only says where to look next; the chunk id proves what is found there, so a wrong record
+ * can lead nowhere but not to wrong content. Records that the verdict over their session does not name are left out.
  */
 import { type HoldfastError, hasCode } from '@holdfast/base';
 import type { ChunkLocation } from '../index/chunk-location.ts';
-import { movedKey, movedPrefix, type PackKind, parseMovedKey } from '../repository/layout.ts';
+import { movedKey, movedName, movedPrefix, type PackKind, parseMovedKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { decodeForwarding, encodeForwarding } from './forwarding-record.ts';
+import { ForwardingVerdicts } from './forwarding-verdicts.ts';
 
 /** A frame's place without its range. */
 export type SlotPlace = Pick<ChunkLocation, 'packId' | 'slot'>;
 
+/** `settled`: leave out what may still become void, which is for everybody who builds something on it. */
+export type FollowOptions = { readonly settled?: boolean };
+
+type Listing = {
+  /** Numbers of the records by pack. */
+  readonly numbers: Map<string, readonly number[]>;
+  /** Read after the records were listed; absent while there are none. */
+  verdicts: ForwardingVerdicts | undefined;
+};
+
 type PackMoves = {
   /** Of one slot that of the highest number. */
   readonly moves: ReadonlyMap<number, ChunkLocation>;
+  /** Slots whose move may still become void, where there are any. */
+  readonly open: ReadonlySet<number> | undefined;
   /** A record that could not be used; what the others say still helps a reader. */
   readonly damage: HoldfastError | undefined;
 };
@@ -23,8 +37,7 @@ const cachedSlots = 128 * 1024;
 
 export class Forwardings {
   readonly #repository: Repository;
-  /** Numbers of the records by pack. */
-  #listing: Promise<Map<string, readonly number[]>> | undefined;
+  #listing: Promise<Listing> | undefined;
   /** Least recently used first. */
   readonly #packs = new Map<string, Promise<PackMoves>>();
   readonly #slotCounts = new Map<string, number>();
@@ -35,29 +48,29 @@ export class Forwardings {
     this.#repository = repository;
   }
 
-  /** Packs that have a forwarding. */
+  /** Packs that have a forwarding, if perhaps only one that is void. */
   async packs(): Promise<Iterable<string>> {
-    return (await this.#list()).keys();
+    return (await this.#list()).numbers.keys();
   }
 
   /**
    * Where the frame went from this place, one step.
    * @throws repository_damaged when a record that may know is damaged, storage errors
    */
-  async lookup({ packId, slot }: SlotPlace): Promise<ChunkLocation | undefined> {
+  async lookup({ packId, slot }: SlotPlace, { settled = false }: FollowOptions = {}): Promise<ChunkLocation | undefined> {
     const pack = await this.#movesOf(packId);
-    const to = pack?.moves.get(slot);
+    const to = settled && pack?.open?.has(slot) ? undefined : pack?.moves.get(slot);
     if (!to && pack?.damage) throw pack.damage;
     return to;
   }
 
   /** Every place after this one, in order; ends before a place that was met already. Errors as `lookup`. */
-  async *chain(from: SlotPlace): AsyncGenerator<ChunkLocation> {
+  async *chain(from: SlotPlace, options?: FollowOptions): AsyncGenerator<ChunkLocation> {
     const met = new Set<string>();
     let place: SlotPlace | undefined = from;
     while (place) {
       met.add(placeName(place));
-      const next: ChunkLocation | undefined = await this.lookup(place);
+      const next: ChunkLocation | undefined = await this.lookup(place, options);
       if (!next || met.has(placeName(next))) return;
       yield next;
       place = next;
@@ -71,15 +84,20 @@ export class Forwardings {
     return pack?.moves ?? new Map();
   }
 
-  /** Looks for records of these packs that came since. */
+  /** Looks for records of these packs that came since, and for verdicts. */
   async refresh(packIds: Iterable<string>): Promise<void> {
     const listing = await this.#list();
     for (const packId of new Set(packIds)) {
       const numbers = (await this.#listNumbers(movedPrefix(this.#repository.domain, packId))).get(packId) ?? [];
-      if (numbers.join() === (listing.get(packId) ?? []).join()) continue;
-      listing.set(packId, numbers);
+      if (numbers.join() === (listing.numbers.get(packId) ?? []).join()) continue;
+      listing.numbers.set(packId, numbers);
       this.#forget(packId);
     }
+    if (listing.numbers.size === 0) return;
+    const { verdicts: before } = listing;
+    listing.verdicts = await ForwardingVerdicts.read(this.#repository);
+    if (before && listing.verdicts.agreesWith(before)) return;
+    for (const packId of [...this.#packs.keys()]) this.#forget(packId);
   }
 
   /**
@@ -87,6 +105,7 @@ export class Forwardings {
    * @throws object_exists when somebody else put one since this object listed `moved/`: then look again
    */
   async put(record: {
+    readonly sessionId: string;
     readonly packId: string;
     readonly kind: PackKind;
     readonly moves: ReadonlyMap<number, ChunkLocation>;
@@ -94,23 +113,29 @@ export class Forwardings {
   }): Promise<void> {
     const { packId, signal } = record;
     const { store, domain } = this.#repository;
-    const listing = await this.#list();
-    const number = (listing.get(packId)?.at(-1) ?? 0) + 1;
+    const { numbers } = await this.#list();
+    const number = (numbers.get(packId)?.at(-1) ?? 0) + 1;
     const key = movedKey({ domain, packId, number });
     await store.put(key, { buffers: [encodeForwarding(record)] }, { ifAbsent: true, signal });
-    listing.set(packId, [...(listing.get(packId) ?? []), number]);
+    numbers.set(packId, [...(numbers.get(packId) ?? []), number]);
     this.#forget(packId);
   }
 
-  #list(): Promise<Map<string, readonly number[]>> {
+  #list(): Promise<Listing> {
     if (!this.#listing) {
-      const listing = this.#listNumbers(movedPrefix(this.#repository.domain));
+      const listing = this.#listAll();
       this.#listing = listing;
       listing.catch(() => {
         this.#listing = undefined;
       });
     }
     return this.#listing;
+  }
+
+  /** In this order: a record that was listed before its session was fenced is one that the verdict names. */
+  async #listAll(): Promise<Listing> {
+    const numbers = await this.#listNumbers(movedPrefix(this.#repository.domain));
+    return { numbers, verdicts: numbers.size > 0 ? await ForwardingVerdicts.read(this.#repository) : undefined };
   }
 
   async #listNumbers(prefix: string): Promise<Map<string, readonly number[]>> {
@@ -129,7 +154,8 @@ export class Forwardings {
   }
 
   async #movesOf(packId: string): Promise<PackMoves | undefined> {
-    const numbers = (await this.#list()).get(packId);
+    const { numbers: listed, verdicts } = await this.#list();
+    const numbers = listed.get(packId);
     if (!numbers) return undefined;
     const cached = this.#packs.get(packId);
     if (cached) {
@@ -137,7 +163,7 @@ export class Forwardings {
       this.#packs.set(packId, cached);
       return await cached;
     }
-    const loading = this.#load(packId, numbers);
+    const loading = this.#load(packId, numbers, verdicts);
     this.#packs.set(packId, loading);
     try {
       const { moves } = await loading;
@@ -164,14 +190,28 @@ export class Forwardings {
     this.#slotCounts.delete(packId);
   }
 
-  async #load(packId: string, numbers: readonly number[]): Promise<PackMoves> {
+  /** @param verdicts absent: nothing was listed, and all there is was put by this object */
+  async #load(
+    packId: string,
+    numbers: readonly number[],
+    verdicts: ForwardingVerdicts | undefined,
+  ): Promise<PackMoves> {
     const { store, domain } = this.#repository;
     const moves = new Map<number, ChunkLocation>();
+    const open = new Set<number>();
     let damage: HoldfastError | undefined;
     for (const number of numbers) {
       const key = movedKey({ domain, packId, number });
       try {
-        for (const [slot, to] of decodeForwarding(key, await store.get(key), packId).moves) moves.set(slot, to);
+        const record = decodeForwarding(key, await store.get(key), packId);
+        const { sessionId } = record;
+        const standing = (await verdicts?.standingOf({ name: movedName({ packId, number }), sessionId })) ?? 'settled';
+        if (standing === 'void') continue;
+        for (const [slot, to] of record.moves) {
+          moves.set(slot, to);
+          if (standing === 'open') open.add(slot);
+          else open.delete(slot);
+        }
       } catch (error) {
         // It went since the listing, together with the last point that needed it.
         if (hasCode(error, 'object_not_found')) continue;
@@ -179,7 +219,7 @@ export class Forwardings {
         damage = error;
       }
     }
-    return { moves, damage };
+    return { moves, open: open.size > 0 ? open : undefined, damage };
   }
 }
 

@@ -75,7 +75,12 @@ export function movedKey(record: {
   readonly packId: string;
   readonly number: number;
 }): string {
-  return `${movedPrefix(record.domain, record.packId)}${record.number}`;
+  return `${movedPrefix(record.domain)}${movedName(record)}`;
+}
+
+/** How a verdict names a forwarding. */
+export function movedName({ packId, number }: { readonly packId: string; readonly number: number }): string {
+  return `${packId}.${number}`;
 }
 
 /** Pack id and number out of a forwarding's key, or undefined for a key that is none. */

@@ -1,7 +1,7 @@
 /**
  * Fences and verdicts (rule *fence* of ADR 0007). A fence ends a session from outside; its verdict, put once, says for
- * everybody and for ever which point of the session counts. While there is no verdict, its point counts. Neither is ever
- * deleted: a manifest may land at any time.
+ * everybody and for ever which point and which forwardings of the session count. While there is no verdict, all that has
+ * landed does. Neither is ever deleted: a manifest or a forwarding may land at any time.
  */
 import { hasCode } from '@holdfast/base';
 import { z } from 'zod';
@@ -14,10 +14,16 @@ const verdictSchema = z.strictObject({
   session: z.string(),
   /** Id of the point that counts. */
   committed: z.string().nullable(),
+  /** Forwardings that count, as their keys end: `<packid>.<n>`. */
+  forwarded: z.array(z.string().regex(/^[0-9a-f]{64}\.[1-9]\d{0,8}$/)),
 });
 
-/** Id of the session's point that counts, or null when none does. */
-export type Verdict = { readonly committed: string | null };
+export type Verdict = {
+  /** Id of the session's point that counts, or null when none does. */
+  readonly committed: string | null;
+  /** Names of its forwardings that count. */
+  readonly forwarded: readonly string[];
+};
 
 /** Of each fenced session, whether there is a verdict. */
 export type Fences = ReadonlyMap<string, { readonly settled: boolean }>;
@@ -59,7 +65,7 @@ export async function settleVerdict(request: {
   readonly signal?: AbortSignal | undefined;
 }): Promise<Verdict> {
   const { repository, sessionId, verdict, signal } = request;
-  const content = { version: 1, session: sessionId, committed: verdict.committed };
+  const content = { version: 1, session: sessionId, ...verdict };
   const first = await putOnce(repository, { key: verdictKey(sessionId), content, signal });
   return first ? verdict : await readVerdict(repository, sessionId, signal);
 }

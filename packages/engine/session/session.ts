@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { doesCount } from '../manifest/point-states.ts';
 import { listPoints, type RestorePoint, readPointState } from '../manifest/points.ts';
 import { nonceBytes } from '../pack/pack-format.ts';
+import { listForwardingsOf } from '../pack/session-forwardings.ts';
 import { decodeDocument, encodeDocument } from '../repository/document.ts';
 import { sessionKey, sessionSpillPrefix, sessionsPrefix } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -139,38 +140,42 @@ export async function listSessions(repository: Repository, signal?: AbortSignal)
 }
 
 /**
- * Ends somebody else's session (rule *fence*). Its point counts if it is listed by now; whatever it commits from now on
+ * Ends a session (rule *fence*). Its point and its forwardings count if they are listed by now; whatever lands from now on
  * is void. Idempotent, and goes on where a fence was interrupted.
  * @throws storage errors, key_missing, repository_newer when one of the points needs a newer version to be read
  */
 export async function fenceSession(repository: Repository, sessionId: string, signal?: AbortSignal): Promise<void> {
   const { store } = repository;
   await putFence(repository, sessionId, signal);
-  const committed = await listedPointOf(repository, sessionId, signal);
-  await settleVerdict({ repository, sessionId, verdict: { committed: committed ?? null }, signal });
+  // Only now is anything listed: whoever saw it before the fence finds it in the verdict.
+  const session = await readSession(repository, sessionId, signal);
+  const mayBe = (role: SessionRecord['role']) => !session || session.role === role;
+  const resource = session?.resource ?? undefined;
+  const verdict = {
+    committed: mayBe('writer') ? await listedPointOf({ repository, sessionId, resource, signal }) : null,
+    forwarded: mayBe('keeper') ? await listForwardingsOf(repository, sessionId, signal) : [],
+  };
+  await settleVerdict({ repository, sessionId, verdict, signal });
   for await (const { key } of store.list(sessionSpillPrefix(sessionId), { signal }))
     await store.delete(key, { signal });
   await store.delete(sessionKey(sessionId), { signal });
 }
 
 /** Id of the point that the session committed. A manifest that cannot be read could not be restored from either. */
-async function listedPointOf(
-  repository: Repository,
-  sessionId: string,
-  signal: AbortSignal | undefined,
-): Promise<string | undefined> {
-  const session = await readSession(repository, sessionId, signal);
-  if (session && session.role !== 'writer') return undefined;
-  const resource = session?.resource ?? undefined;
+async function listedPointOf(request: {
+  readonly repository: Repository;
+  readonly sessionId: string;
+  readonly resource: string | undefined;
+  readonly signal: AbortSignal | undefined;
+}): Promise<string | null> {
+  const { sessionId } = request;
   const { points, damaged } = await listPoints({
-    repository,
-    resource,
+    ...request,
     states: ['available', 'trashed', 'purging', 'void'],
-    signal,
   });
   const newer = damaged.find(({ error }) => error.code === 'repository_newer');
   if (newer) throw newer.error;
-  return points.find(({ manifest }) => manifest.session === sessionId)?.manifest.id;
+  return points.find(({ manifest }) => manifest.session === sessionId)?.manifest.id ?? null;
 }
 
 /** Undefined when it ended, or when its record is damaged: a fence must be able to end that one too. */

@@ -5,6 +5,9 @@
  * The old point uses slot 1 of pack A. Compactor 1 moves slots of A to B, compactor 2 slots of A or of B to C. Find is
  * wrong in every way: it condemns any pack, for good or as moved.
  *
+ * With HEAL slot 1 of A has rotted, and instead of compactor 1 a healer forwards it to B, where a later backup has stored
+ * the same content: nobody may find it lost again who was told that it is healed, or who built on that.
+ *
  * Who takes part: COMPACTORS (1-2), KEEPERS (1-2, each with its own epochs, EPOCHS together), FENCERS (bits: of which
  * compactor).
  */
@@ -17,41 +20,48 @@
 #define SLOTS 3
 
 /* The storage. */
-byte packs = A, sess, fence, named, voided; /* as in care.pml; sessions of compactors can be fenced here */
+#ifdef HEAL
+byte packs = A | B;
+#else
+byte packs = A;
+#endif
+byte sess, fence, named, voided;            /* as in care.pml; sessions of compactors can be fenced here */
 byte plain[2], moved[2];                    /* condemned by each of two epochs: for good, or as moved */
 byte underway, landed;                      /* forwardings, by their compactor's session */
 byte slots1, slots2, from2;                 /* what they say: slots, and the pack of the second */
 byte dropped;                               /* forwardings that were deleted */
 byte latest;                                /* whose forwarding has the highest number */
-byte before;                                /* compactors that had read a forwarding of their source when they began */
+byte before;                                /* compactors that know of the other's forwarding of their source */
 byte refused;                               /* compactors whose put found its number taken */
 bool old = true, new;                       /* the points that count */
+bool healed;                                /* somebody was told so */
 byte epochs;                                /* so far */
 byte newPack, newSlot;                      /* what the new point uses */
 
 #define CONDEMNED (plain[0] | plain[1] | moved[0] | moved[1])
 #ifdef WITHOUT_FORWARD_COMMIT
-#define FORWARDED (landed & ~dropped)
+#define COUNTING (landed & ~dropped)
 #else
-#define FORWARDED (landed & ~dropped & ~voided)
+#define COUNTING (landed & ~dropped & ~voided)
 #endif
-/* No forwarding may still become void. */
+/* Of these, those that cannot become void any more. */
 #ifdef WITHOUT_SETTLED
-#define SETTLED true
+#define SETTLED COUNTING
 #else
-#define SETTLED !(landed & fence & ~(named | voided))
+#define SETTLED (COUNTING & ~(fence & ~(named | voided)))
 #endif
 #ifdef WITHOUT_TARGET_CHECK
 #define UNSUSPECTED (packs | THROUGH_B)
 #else
 #define UNSUSPECTED ((packs & ~seen) | UNLESS_CUT(plainly))
 #endif
-#define MOVES1 ((FORWARDED & COMPACTOR1) -> slots1 : 0)
-#define MOVES2(pack) (((FORWARDED & COMPACTOR2) && from2 == pack) -> slots2 : 0)
-/* Slots of A that lead to B, of A to C, of B to C. */
-#define A_B (MOVES1 & ~((latest == COMPACTOR2) -> MOVES2(A) : 0))
-#define A_C (MOVES2(A) & ~((latest == COMPACTOR1) -> MOVES1 : 0))
-#define B_C MOVES2(B)
+#define MOVES1 ((COUNTING & COMPACTOR1) -> slots1 : 0)
+#define MOVES2(pack) (((COUNTING & COMPACTOR2) && from2 == pack) -> slots2 : 0)
+/* Slots of A that lead to B, of A to C, of B to C, by forwardings of these. */
+#define OF(forwardings, compactor, slots) (((forwardings) & compactor) -> (slots) : 0)
+#define A_B(forwardings) OF(forwardings, COMPACTOR1, MOVES1 & ~((latest == COMPACTOR2) -> MOVES2(A) : 0))
+#define A_C(forwardings) OF(forwardings, COMPACTOR2, MOVES2(A) & ~((latest == COMPACTOR1) -> MOVES1 : 0))
+#define B_C(forwardings) OF(forwardings, COMPACTOR2, MOVES2(B))
 
 /* Slots that points name, and that forwardings of these lead to. */
 #define NAMED_IN(pack) (((old && pack == A) -> 1 : 0) | ((new && newPack == pack) -> newSlot : 0))
@@ -60,8 +70,8 @@ byte newPack, newSlot;                      /* what the new point uses */
 #define USED_B NAMED_IN(B)
 #define USED_C NAMED_IN(C)
 #else
-#define USED_B (NAMED_IN(B) | (USED_A & A_B))
-#define USED_C (NAMED_IN(C) | (USED_A & A_C) | (USED_B & B_C))
+#define USED_B (NAMED_IN(B) | (USED_A & A_B(COUNTING)))
+#define USED_C (NAMED_IN(C) | (USED_A & A_C(COUNTING)) | (USED_B & B_C(COUNTING)))
 #endif
 #define USED(pack) ((pack == A) -> USED_A : ((pack == B) -> USED_B : USED_C))
 /* Slots that can be read of one of these packs, or of those behind it. THROUGH_B: B_C will not be deleted. */
@@ -72,19 +82,33 @@ byte newPack, newSlot;                      /* what the new point uses */
 #define UNLESS_CUT(condemnedForGood) (((condemnedForGood) & B) -> 0 : THROUGH_B)
 #endif
 #define IN(pack, among) (((among) & pack) -> SLOTS : 0)
-#define BEHIND_B(among) (((among) & THROUGH_B) -> (B_C & IN(C, among)) : 0)
-#define BEHIND_A(among) ((A_B & (IN(B, among) | BEHIND_B(among))) | (A_C & IN(C, among)))
-#define BEHIND(pack, among) ((pack == A) -> BEHIND_A(among) : ((pack == B) -> BEHIND_B(among) : 0))
+#define BEHIND_B(among, forwardings) (((among) & THROUGH_B) -> (B_C(forwardings) & IN(C, among)) : 0)
+#define BEHIND_A(among, forwardings) ((A_B(forwardings) & (IN(B, among) | BEHIND_B(among, forwardings))) | (A_C(forwardings) & IN(C, among)))
+#define BEHIND(pack, among, forwardings) ((pack == A) -> BEHIND_A(among, forwardings) : ((pack == B) -> BEHIND_B(among, forwardings) : 0))
+
+#ifdef HEAL
+#define ROTTEN(pack) ((pack == A) -> 1 : 0)
+#define PROMISED_A (((old && healed) -> 1 : 0) | ((new && newPack == A) -> newSlot : 0))
+#else
+#define ROTTEN(pack) 0
+#define PROMISED_A NAMED_IN(A)
+#endif
 
 /* Every slot that a point names can be read, at its place or where forwarding leads. */
 inline check() {
-  assert(!(NAMED_IN(A) & ~(IN(A, packs) | BEHIND_A(packs | THROUGH_B))));
-  assert(!(NAMED_IN(B) & ~(IN(B, packs) | BEHIND_B(packs | THROUGH_B))));
+  assert(!(PROMISED_A & ~((IN(A, packs) & ~ROTTEN(A)) | BEHIND_A(packs | THROUGH_B, COUNTING))));
+  assert(!(NAMED_IN(B) & ~(IN(B, packs) | BEHIND_B(packs | THROUGH_B, COUNTING))));
   assert(!(NAMED_IN(C) & ~IN(C, packs)))
 }
 
 /* Whether somebody else's forwarding of the pack has landed. */
 #define OTHERS(me, source) ((me == COMPACTOR1) -> ((landed & COMPACTOR2) && from2 == A) : ((landed & COMPACTOR1) && source == A))
+/* Slots of the pack that are forwarded, if perhaps not for good: a slot is forwarded once. */
+#ifdef WITHOUT_NUMBER_ONCE
+#define TAKEN(source) 0
+#else
+#define TAKEN(source) ((source == A) -> A_B(COUNTING) | A_C(COUNTING) : B_C(COUNTING))
+#endif
 
 /* That is there, or that forwardings lead from. */
 inline anyPack(pack) {
@@ -95,50 +119,91 @@ inline anyPack(pack) {
   fi
 }
 
+/* The put of moved/ is sent. */
+inline forward(slots) {
+  if
+  :: (me == COMPACTOR1) -> slots1 = slots
+  :: else -> slots2 = slots; from2 = source
+  fi;
+  underway = underway | me
+}
+
 proctype Compactor(byte me; byte target) {
   byte seen, source, live;
   sess = sess | me;
   seen = CONDEMNED;
+#ifdef HEAL
+  if
+  :: (me == COMPACTOR1) -> goto heal
+  :: else
+  fi;
+#endif
   atomic { /* choose: a pack with live slots, of which these are copied */
     if
     :: source = A
     :: (me == COMPACTOR2) -> source = B
     fi;
     if
-    :: (packs & source & ~seen) -> live = USED(source)
+    :: (packs & source & ~seen) -> live = USED(source) & ~TAKEN(source) & ~ROTTEN(source)
     :: else
     fi;
-#ifndef WITHOUT_NUMBER_ONCE
-    live = live & ~((source == A) -> A_B | A_C : B_C); /* a slot is forwarded once */
     before = before | (OTHERS(me, source) -> me : 0);
-#endif
     if
     :: live -> packs = packs | target
     :: else -> goto ended
     fi;
     seen = 0
   }
+#ifdef HEAL
+  goto commit;
+heal:
+  atomic { /* what has rotted is at its target as well */
+    source = A;
+    if
+#ifdef WITHOUT_HEAL_SOURCE
+    :: (packs & target & ~seen)
+#elif defined(WITHOUT_HEAL_TARGET)
+    :: (packs & target) && !(source & seen)
+#else
+    :: (packs & target & ~seen) && !(source & seen)
+#endif
+       -> live = USED(source) & ROTTEN(source) & ~TAKEN(source)
+    :: else
+    fi;
+    before = before | (OTHERS(me, source) -> me : 0);
+    if
+    :: live
+    :: else -> goto ended
+    fi;
+    seen = 0
+  }
+#endif
+commit:
   if
   :: (fence & me) -> goto ended
   :: else
   fi;
-  atomic { /* commit: the put of moved/ is sent */
-    if
-    :: (me == COMPACTOR1) -> slots1 = live
-    :: else -> slots2 = live; from2 = source
-    fi;
-    live = 0; source = 0; underway = underway | me
-  }
-  if
-  :: (landed & me)
-  :: (refused & me) -> goto ended
-  fi;
+  atomic { forward(live) }
+  do
+  :: (landed & me) -> break
+  :: atomic { /* what is still not forwarded is tried again, with the next number */
+       (refused & me) -> refused = refused & ~me; before = before | me; live = live & ~TAKEN(source);
+       if
+       :: live -> forward(live)
+       :: else -> source = 0; goto ended
+       fi
+     }
+  od;
   /* settle */
   atomic {
+    live = 0; source = 0;
     if
     :: (fence & me) && !((named | voided) & me) -> named = named | me
     :: else
-    fi
+    fi;
+#ifdef HEAL
+    healed = healed | (me == COMPACTOR1 && (landed & ~voided & me)); check()
+#endif
   }
 ended: sess = sess & ~me
 }
@@ -164,9 +229,10 @@ end:
   od
 }
 
+/* Ends a session, whenever it likes, also one that has ended before. */
 proctype Fencer(byte who) {
   byte verdict;
-  atomic { (sess & who) -> fence = fence | who }
+  fence = fence | who;
   verdict = landed & who;
   atomic {
     if
@@ -208,7 +274,7 @@ again:
     if
     :: forGood && USED(pack) -> pack = 0
 #ifndef WITHOUT_ALL_FORWARDED
-    :: !forGood && (USED(pack) & ~BEHIND(pack, among & (packs | THROUGH_B))) -> pack = 0
+    :: !forGood && (USED(pack) & ~BEHIND(pack, among & (packs | THROUGH_B), SETTLED)) -> pack = 0
 #endif
     :: else
     fi;
@@ -244,8 +310,8 @@ proctype Writer() {
     :: slot = 2
     fi;
     if
-    :: (packs & pack & ~seen)
-    :: ((packs & pack) || (NAMED_IN(pack) & slot)) && !(plainly & pack) && SETTLED && (BEHIND(pack, UNSUSPECTED) & slot)
+    :: (packs & pack & ~seen) && !(ROTTEN(pack) & slot)
+    :: ((packs & pack) || (NAMED_IN(pack) & slot)) && !(plainly & pack) && (BEHIND(pack, UNSUSPECTED, SETTLED) & slot)
     :: else -> goto ended
     fi;
     plainly = 0; seen = 0
