@@ -156,22 +156,13 @@ class Healing {
     if (this.#found.get(name) !== undefined) return true;
     const chain = await Array.fromAsync(this.#options.forwardings.chain(place));
     const from = chain.at(-1) ?? place;
-    const to = (await this.#mayForward(place, chain)) ? await this.#findContent(idOf) : undefined;
+    // Nothing goes on from where a forwarding leads that may become void; the next run knows more.
+    const settled = await Array.fromAsync(this.#options.forwardings.chain(place, { settled: true }));
+    const to = settled.length === chain.length ? await this.#findContent(idOf) : undefined;
     // What leads there already needs nothing more.
     if (to && [place, ...chain].some((known) => placeName(known) === placeName(to))) return true;
     this.#found.set(name, to && { from, to });
     return to !== undefined;
-  }
-
-  /**
-   * Whether a forwarding from the end of this chain keeps: nobody who did not wait for this session decides by it that a
-   * pack goes, and it does not build on one that may become void.
-   */
-  async #mayForward(place: SlotPlace, chain: readonly SlotPlace[]): Promise<boolean> {
-    const { condemnedPacks, forwardings } = this.#options;
-    if ([place, ...chain].some(({ packId }) => condemnedPacks.has(packId))) return false;
-    const settled = await Array.fromAsync(forwardings.chain(place, { settled: true }));
-    return settled.length === chain.length;
   }
 
   /** A place with this content that is sound, and was read and proved just now. */

@@ -57,7 +57,10 @@ export class Forwardings {
    * Where the frame went from this place, one step.
    * @throws repository_damaged when a record that may know is damaged, storage errors
    */
-  async lookup({ packId, slot }: SlotPlace, { settled = false }: FollowOptions = {}): Promise<ChunkLocation | undefined> {
+  async lookup(
+    { packId, slot }: SlotPlace,
+    { settled = false }: FollowOptions = {},
+  ): Promise<ChunkLocation | undefined> {
     const pack = await this.#movesOf(packId);
     const to = settled && pack?.open?.has(slot) ? undefined : pack?.moves.get(slot);
     if (!to && pack?.damage) throw pack.damage;

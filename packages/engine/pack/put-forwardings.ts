@@ -39,8 +39,16 @@ export async function putForwardings<Item extends Move>(request: PutRequest<Item
     signal?.throwIfAborted();
     put.push(...(await putOfPack(request, packId, group)));
   }
-  if (!(await isFenced(request).catch(settleAndThrow(request)))) return put;
-  return await settleAndThrow(request)(fenced(session));
+  let isLate: boolean;
+  try {
+    isLate = await isFenced(request);
+  } catch (error) {
+    await settle(request);
+    throw error;
+  }
+  if (!isLate) return put;
+  await settle(request);
+  throw fenced(session);
 }
 
 async function putOfPack<Item extends Move>(
@@ -57,7 +65,10 @@ async function putOfPack<Item extends Move>(
       await forwardings.put({ sessionId: session.id, packId, kind, moves: places });
       return left;
     } catch (error) {
-      if (!hasCode(error, 'object_exists')) await settleAndThrow(request)(error);
+      if (!hasCode(error, 'object_exists')) {
+        await settle(request);
+        throw error;
+      }
     }
     await forwardings.refresh([packId]);
     const moved = await forwardings.movesOf(packId);
@@ -71,12 +82,13 @@ async function isFenced({ repository, session }: PutRequest<Move>): Promise<bool
 }
 
 /** For what may have landed, or land later: the session ends by a fence, and the verdict is the answer for everybody. */
-function settleAndThrow({ repository, session }: PutRequest<Move>): (error: unknown) => Promise<never> {
-  return async (error) => {
-    // The first failure is the one to report.
-    await fenceSession(repository, session.id).catch(() => session.leave());
-    throw error;
-  };
+async function settle({ repository, session }: PutRequest<Move>): Promise<void> {
+  try {
+    await fenceSession(repository, session.id);
+  } catch {
+    // The failure before this one is the one to report.
+    session.leave();
+  }
 }
 
 function fenced({ id }: Session): HoldfastError {
