@@ -2,12 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasCode } from '@holdfast/base';
-import type { BlobStore } from '@holdfast/storage';
-import { MemorySource, MemoryTarget, MemoryDisk, noise, type StorageCall } from '@holdfast/testing';
+import { MemorySource, MemoryTarget, MemoryDisk, noise } from '@holdfast/testing';
 import { backup } from '../backup/backup.ts';
 import { findPoint, listPoints } from '../manifest/points.ts';
-import { assertRestores, backupOf, smallChunkBytes, tableUses, through } from '../repository-fixture.ts';
-import type { Repository } from '../repository/repository.ts';
+import { assertRestores, backupOf, smallChunkBytes, tableUses } from '../repository-fixture.ts';
 import { restoreDisk } from '../restore/restore-disk.ts';
 import { fenceSession, listSessions, openReaderSession } from '../session/session.ts';
 import {
@@ -21,46 +19,9 @@ import {
   removePoint,
   type Story,
 } from './collect-fixture.ts';
+import { type Moment, suspended } from './suspended-fixture.ts';
 
 const chunk = smallChunkBytes;
-
-type Moment = (call: Pick<StorageCall, 'verb' | 'key'>) => boolean;
-
-/** A store whose user is suspended right before its first call at this moment, while `meanwhile` runs. */
-function suspended(repository: Repository, moment: Moment, meanwhile: () => Promise<void>): Repository {
-  const { store } = repository;
-  let isDone = false;
-  const pass = async (verb: StorageCall['verb'], key: string): Promise<void> => {
-    if (isDone || !moment({ verb, key })) return;
-    isDone = true;
-    await meanwhile();
-  };
-  const held: BlobStore = {
-    capabilities: store.capabilities,
-    put: async (key, ...rest) => {
-      await pass('put', key);
-      await store.put(key, ...rest);
-    },
-    get: async (key, ...rest) => {
-      await pass('get', key);
-      return await store.get(key, ...rest);
-    },
-    list: async function* (prefix, ...rest) {
-      await pass('list', prefix);
-      yield* store.list(prefix, ...rest);
-    },
-    delete: async (key, ...rest) => {
-      await pass('delete', key);
-      await store.delete(key, ...rest);
-    },
-    head: async (key, ...rest) => {
-      await pass('head', key);
-      return await store.head(key, ...rest);
-    },
-    [Symbol.asyncDispose]: async () => {},
-  };
-  return through(repository, held);
-}
 
 const putsPoint: Moment = ({ verb, key }) => verb === 'put' && key.startsWith('d/default/rp/');
 const putsOutcome: Moment = ({ verb, key }) => verb === 'put' && key.endsWith('-outcome');
@@ -296,6 +257,53 @@ test('a point that is deleted, purged and collected while it is restored comes b
   await collectNow(repository);
   await assertKept(repository, [kept[0]!]);
   await assertTidy(repository, store);
+});
+
+test('a reader of a point whose packs were condemned before it began, and that is purged then: they stay until it ends', async () => {
+  const { store, repository, second, kept } = await storyOfTwo();
+  const other = second.disk.clone();
+  // Condemned after the writer has looked for the last time: the point that it commits uses what is condemned.
+  const late = suspended(repository, putsPoint, async () => {
+    await removePoint(repository, second.point);
+    assert.equal((await collectNow(repository)).openEpochs.length, 1);
+  });
+  const { point } = await backupOf(late, { vda: other }, { resource: 'volumes/b' });
+  const to = new MemoryDisk(other.sizeBytes);
+  const reader = suspended(
+    repository,
+    ({ verb, key }) => verb === 'get' && key.includes('/data/'),
+    async () => {
+      await removePoint(repository, point);
+      for (let run = 0; run < 2; run += 1) {
+        const report = await collectNow(repository);
+        // The old one, and one for what only this point used.
+        assert.equal(report.openEpochs.length, 2);
+        assert.deepEqual(
+          report.heldBackBy.map(({ role, point: read }) => [role, read]),
+          [['reader', point.manifest.id]],
+        );
+        assert.equal(report.deleted.packs, 0);
+      }
+    },
+  );
+  await restoreDisk({ repository: reader, point, target: new MemoryTarget({ disk: to, fresh: true }) });
+  assert.equal(other.differsFrom(to), undefined);
+  assert.ok((await collectNow(repository)).deleted.packs > 0);
+  await collectNow(repository);
+  await assertKept(repository, [kept[0]!]);
+  await assertTidy(repository, store);
+});
+
+test('a reader of a point that counts holds back nothing that was condemned before', async () => {
+  const { repository, second, kept } = await storyOfTwo();
+  const first = await openReaderSession({ repository, point: second.point });
+  await removePoint(repository, second.point);
+  assert.equal((await collectNow(repository)).openEpochs.length, 1);
+  await first[Symbol.asyncDispose]();
+  await using _reader = await openReaderSession({ repository, point: kept[0]!.point });
+  const report = await collectNow(repository);
+  assert.deepEqual(report.openEpochs, []);
+  assert.ok(report.deleted.packs > 0);
 });
 
 test('an undelete says nothing of a point that was fenced away meanwhile', async () => {

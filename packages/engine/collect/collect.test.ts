@@ -91,6 +91,26 @@ test('a purging record goes thirty days after its point', async () => {
   await assertKept(repository, kept.slice(1));
 });
 
+test('the highest number of a series stays known as long as the series goes on', async () => {
+  const { store, repository, clock, kept, disk } = await collectStory(4);
+  for (const index of [2, 3]) await removePoint(repository, kept[index]!.point);
+  await collectNow(repository);
+  await clock.advance(31 * dayMs);
+  await collectNow(repository);
+  const { point } = await backupOf(repository, { vda: disk }, { parent: kept[1]!.point });
+  assert.equal(point.manifest.increment_id, 5);
+  // That one is the highest now, and when the series has ended nobody asks any more.
+  const tombs = () => [...store.objects().keys()].filter((key) => key.includes('/tomb/')).length;
+  assert.equal(tombs(), 4);
+  await collectNow(repository);
+  assert.equal(tombs(), 0);
+  for (const one of [kept[0]!.point, kept[1]!.point, point]) await removePoint(repository, one);
+  await collectNow(repository);
+  await clock.advance(31 * dayMs);
+  await collectNow(repository);
+  assert.equal(tombs(), 0);
+});
+
 test('what a crashed backup left goes: packs, session, spilled index', async () => {
   const { store, repository, kept, disk } = await collectStory();
   disk.write(noise({ seed: 77, length: 8 * smallChunkBytes }), 0);

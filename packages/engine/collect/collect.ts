@@ -12,7 +12,7 @@ import { type CollectionState, readCollectionState } from '../session/collection
 import { listSessions, type SessionRecord } from '../session/session.ts';
 import { type Epoch, holdersOf, listEpochs, type Outcome, putEpoch, readOutcome, settleOutcome } from './epochs.ts';
 import { findGarbage, type Garbage } from './find-garbage.ts';
-import { describeHolders, fenceDead, type Holder, remaining } from './holders.ts';
+import { describeHolders, fenceDead, type Holder, readersOfOthers, remaining } from './holders.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { listPacks, Liveness, readForwardings } from './liveness.ts';
 import type { PackCensus } from './pack-census.ts';
@@ -119,6 +119,8 @@ class Run {
   #purged: string[] = [];
   #void: string[] = [];
   #condemned: PackSum = nothing;
+  /** Readers of purged points, for which decisions wait. */
+  readonly #readers = new Set<string>();
   /** Ids of packs that this run has deleted, which its listing still has. */
   readonly #swept = new Set<string>();
   #deleted: PackSum = nothing;
@@ -151,13 +153,12 @@ class Run {
     await this.#condemn(epochs, { ...view, points: counting });
     if (!dryRun) {
       await this.#waitAndDecide();
-      const heldBack = new Set<string>();
+      const heldBack = new Set<string>(this.#open.length > 0 ? this.#readers : []);
       for (const epoch of this.#open) {
         const holders = await holdersOf(repository, epoch, signal);
         for (const id of await remaining(repository, holders, signal)) heldBack.add(id);
       }
-      const listed = new Set(counting.map(({ pointId }) => pointId));
-      const leftovers = await removeLeftovers({ repository, listed, signal });
+      const leftovers = await removeLeftovers({ repository, points: counting, signal });
       const heldBackBy = await describeHolders(repository, heldBack, signal);
       return { ...this.#report(stored), fencedSessions, leftovers, heldBackBy };
     }
@@ -237,10 +238,12 @@ class Run {
     return await Liveness.of({ census, used, forwardings, isStaying, isCut });
   }
 
-  /** Epochs of which no holder is left. */
+  /** Epochs of which no holder is left, and no reader for which a decision had to wait. */
   async #readyEpochs(): Promise<Epoch[]> {
     const ready: Epoch[] = [];
+    const readers = await remaining(this.#repository, this.#readers, this.#signal);
     for (const epoch of this.#open) {
+      if (!epoch.hasOutcome && readers.size > 0) continue;
       const holders = epoch.hasOutcome ? [] : await holdersOf(this.#repository, epoch, this.#signal);
       if ((await remaining(this.#repository, holders, this.#signal)).size === 0) ready.push(epoch);
     }
@@ -250,9 +253,10 @@ class Run {
   /** Rules *decide* and *sweep*. @param view listed after the last holder had ended */
   async #decide(epochs: readonly Epoch[], view: View): Promise<void> {
     if (epochs.length === 0) return;
+    const decidable = await this.#decidable(epochs, view);
     const { census } = view;
     const liveness = await this.#liveness(view);
-    for (const epoch of epochs) {
+    for (const epoch of decidable) {
       const repository = this.#repository;
       const signal = this.#signal;
       const outcome =
@@ -271,6 +275,15 @@ class Run {
       this.#takenBack += outcome.taken_back.length;
       this.#open = this.#open.filter(({ name }) => name !== epoch.name);
     }
+  }
+
+  /** Rule *read*: nothing is decided while somebody reads a point that does not count any more; looked for after the points. */
+  async #decidable(epochs: readonly Epoch[], { points }: View): Promise<readonly Epoch[]> {
+    if (epochs.every(({ hasOutcome }) => hasOutcome)) return epochs;
+    const counting = new Set(points.map(({ pointId }) => pointId));
+    const readers = await readersOfOthers(this.#repository, counting, this.#signal);
+    for (const id of readers) this.#readers.add(id);
+    return readers.length === 0 ? epochs : epochs.filter(({ hasOutcome }) => hasOutcome);
   }
 
   /** Rules *find* and *condemn*. */

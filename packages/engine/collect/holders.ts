@@ -53,6 +53,19 @@ export async function fenceDead(request: {
   return [...dead];
 }
 
+/**
+ * Ids of readers whose point is not among these, which are listed by now and count: it was purged since they looked at it,
+ * and perhaps packs of it were condemned before they began.
+ */
+export async function readersOfOthers(
+  repository: Repository,
+  counting: ReadonlySet<string>,
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  const sessions = await listSessions(repository, signal);
+  return sessions.flatMap(({ id, point }) => (point !== null && !counting.has(point) ? [id] : []));
+}
+
 /** What is known of sessions that hold something back. */
 export async function describeHolders(
   repository: Repository,

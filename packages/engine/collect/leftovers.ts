@@ -4,15 +4,16 @@ import { parseSessionSpillKey, sessionSpillsPrefix, tombKey } from '../repositor
 import type { Repository } from '../repository/repository.ts';
 import { timeOfId } from '@holdfast/base';
 import { remaining } from './holders.ts';
+import type { UsedPoint } from './usage.ts';
 import { listEpochs, readOutcome, removeEpoch } from './epochs.ts';
 
 /** A purging record stays this long, against a put of the manifest that is still under way. */
 const purgingRecordMs = 30 * 24 * 3600 * 1000;
 
-/** Answers how many objects it removed. @param request.listed ids of the points that have a manifest */
+/** Answers how many objects it removed. @param request.points that count */
 export async function removeLeftovers(request: {
   readonly repository: Repository;
-  readonly listed: ReadonlySet<string>;
+  readonly points: readonly UsedPoint[];
   readonly signal?: AbortSignal | undefined;
 }): Promise<number> {
   const { repository, signal } = request;
@@ -55,16 +56,25 @@ async function removeEndedEpochs(repository: Repository, signal: AbortSignal | u
   return removed;
 }
 
-/** The last record goes last, so that a point that was purged is never anything else. */
+/**
+ * The last record goes last, so that a point that was purged is never anything else. While a series goes on, its highest
+ * number stays known: if its point was purged, by the record.
+ */
 async function removeOldTombs(request: Parameters<typeof removeLeftovers>[0]): Promise<number> {
-  const { repository, listed, signal } = request;
+  const { repository, points, signal } = request;
   const { store, domain, clock } = repository;
   const beforeMs = clock.nowMs() - purgingRecordMs;
+  const listed = new Set(points.map(({ pointId }) => pointId));
+  const highest = new Map<string | null, number>();
+  for (const { series, incrementId } of points) {
+    highest.set(series, Math.max(highest.get(series) ?? 0, incrementId ?? 0));
+  }
   let removed = 0;
   for (const [pointId, last] of await listTombs({ repository, signal })) {
     if (listed.has(pointId) || timeOfId(pointId) > beforeMs) continue;
     const tomb = await readTomb(repository, { pointId, number: last, signal });
     if (tomb?.state !== 'purging' || Date.parse(tomb.at) > beforeMs) continue;
+    if ((tomb.increment_id ?? 0) > (highest.get(tomb.series) ?? Infinity)) continue;
     for (let number = 1; number <= last; number += 1) {
       await store.delete(tombKey({ domain, pointId, number }), { signal });
       removed += 1;

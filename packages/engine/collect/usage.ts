@@ -24,6 +24,8 @@ export type UsedPoint = PointKey & {
   readonly sessionId: string;
   readonly state: PointState;
   readonly trash: TrashState;
+  readonly series: string | null;
+  readonly incrementId: number | null;
   /** Places that the manifest names itself: map roots, guest configuration. */
   readonly direct: readonly SlotPlace[];
   /** Its pages of the pack table, by `Usage`'s own numbers. */
@@ -33,7 +35,7 @@ export type UsedPoint = PointKey & {
 };
 
 type Page = { readonly reference: FrameReference; readonly name: string };
-type Known = Pick<UsedPoint, 'sessionId' | 'direct' | 'pages'>;
+type Known = Pick<UsedPoint, 'sessionId' | 'series' | 'incrementId' | 'direct' | 'pages'>;
 
 export type UsageOptions = {
   readonly repository: Repository;
@@ -230,6 +232,8 @@ export class Usage implements AsyncDisposable {
     const pages = manifest.table.pages.flatMap((page) => (page.kind === 'data' ? [this.#numberOf(page)] : []));
     this.#known.set(key, {
       sessionId: manifest.session,
+      series: manifest.series,
+      incrementId: manifest.increment_id,
       direct: [...manifest.roots, ...guest].map(({ location: { packId, slot } }) => ({ packId, slot })),
       pages: Uint32Array.from(pages),
     });
@@ -285,7 +289,7 @@ export function usageDirectory(repository: Repository, cacheDirectory: string, w
   return join(cacheDirectory, repository.configuration.repository, repository.domain, what);
 }
 
-const usesNothing: Known = { sessionId: '', direct: [], pages: new Uint32Array() };
+const usesNothing: Known = { sessionId: '', series: null, incrementId: null, direct: [], pages: new Uint32Array() };
 
 /** @throws collect_refused */
 export function assertWhole(torn: readonly UsedPoint[]): void {

@@ -7,7 +7,7 @@ import { HoldfastError, hasCode } from '@holdfast/base';
 import type { BackupProgress } from '../backup/backup.ts';
 import { findPoint, listPoints, type RestorePoint } from '../manifest/points.ts';
 import type { Repository } from '../repository/repository.ts';
-import { openSession } from '../session/session.ts';
+import { openReaderSession, openSession } from '../session/session.ts';
 import { type CopiedPoint, copyPoint, copyThatIsThere } from './copy-point.ts';
 import { provenanceOf, TargetPoints } from './provenance.ts';
 
@@ -65,6 +65,7 @@ export async function copyPoints(options: CopyOptions): Promise<CopyReport> {
     const { id, resource } = point.manifest;
     const siblings = selection.siblings.filter(({ manifest }) => manifest.resource === resource);
     try {
+      await using _ofPoint = await openReaderSession({ repository: source, point, signal });
       const report = (step: BackupProgress) => progress.update(step);
       copies.push(await copyPoint({ source, target, point, siblings, known, onProgress: report, signal }));
     } catch (error) {
@@ -89,7 +90,13 @@ export function assertAllCopied({ failed }: { readonly failed: readonly FailedCo
 }
 
 /** Failures that say nothing about the next point. */
-const ownReasons = ['source_point_damaged', 'resource_busy', 'session_fenced', 'pack_condemned'] as const;
+const ownReasons = [
+  'point_not_found',
+  'source_point_damaged',
+  'resource_busy',
+  'session_fenced',
+  'pack_condemned',
+] as const;
 
 type Selection = {
   readonly wanted: readonly RestorePoint[];

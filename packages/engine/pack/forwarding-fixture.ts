@@ -17,7 +17,7 @@ export function packsOf(store: MemoryStore, kind: PackKind): string[] {
 /** Copies every frame of a pack into new packs in the opposite order, forwards them, and removes the pack. */
 export async function movePack(
   repository: Repository,
-  pack: { readonly packId: string; readonly kind: PackKind },
+  pack: { readonly packId: string; readonly kind: PackKind; readonly sessionId?: string },
 ): Promise<ReadonlyMap<number, ChunkLocation>> {
   const { store, domain, configuration } = repository;
   const key = packKey({ domain, ...pack });

@@ -25,6 +25,8 @@ const sessionSchema = z.strictObject({
   id: z.string(),
   role: z.enum(['writer', 'reader', 'keeper']),
   resource: z.string().nullable(),
+  /** What a reader reads: who decides what goes waits for it once the point does not count any more. */
+  point: z.string().nullable(),
   /** Of the packs that it puts, as their headers have it: what tells a pack in the making from garbage. */
   nonce: z.string().regex(/^[0-9a-f]{32}$/),
   started_at: z.iso.datetime(),
@@ -46,6 +48,8 @@ export type OpenSessionOptions = {
   readonly role: SessionRecord['role'];
   /** What a writer backs up; two writers of one resource exclude each other. */
   readonly resource?: string | undefined;
+  /** Id of the point that a reader reads. */
+  readonly pointId?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -56,7 +60,7 @@ export type OpenSessionOptions = {
  * @throws resource_busy, storage errors
  */
 export async function openSession(options: OpenSessionOptions): Promise<Session> {
-  const { repository, role, resource, signal } = options;
+  const { repository, role, resource, pointId, signal } = options;
   const { store, clock } = repository;
   const id = newId('ses', clock);
   const nonce = randomBytes(nonceBytes);
@@ -65,6 +69,7 @@ export async function openSession(options: OpenSessionOptions): Promise<Session>
     id,
     role,
     resource: resource ?? null,
+    point: pointId ?? null,
     nonce: nonce.toString('hex'),
     started_at: new Date(clock.nowMs()).toISOString(),
     process: ownProcessIdentity(),
@@ -103,7 +108,7 @@ export async function openSession(options: OpenSessionOptions): Promise<Session>
 }
 
 /**
- * A reader's session for a point that was found before: from here on what the point refers to stays.
+ * A reader's session for a point that was found before (rule *read*): from here on what the point refers to stays.
  * @throws point_not_found when it went in between, storage errors
  */
 export async function openReaderSession(options: {
@@ -112,12 +117,13 @@ export async function openReaderSession(options: {
   readonly signal?: AbortSignal | undefined;
 }): Promise<Session> {
   const { repository, point, signal } = options;
-  const session = await openSession({ repository, role: 'reader', resource: point.manifest.resource, signal });
+  const { id: pointId, resource } = point.manifest;
+  const session = await openSession({ repository, role: 'reader', resource, pointId, signal });
   try {
     // A point in the trash is whole; one that is being purged may lose its packs to a collection that began before.
     const state = await readPointState(repository, point, signal);
     if (state && doesCount(state)) return session;
-    throw new HoldfastError('point_not_found', `Point ${point.manifest.id} does not exist any more.`);
+    throw new HoldfastError('point_not_found', `Point ${pointId} does not exist any more.`);
   } catch (error) {
     await session[Symbol.asyncDispose]();
     throw error;

@@ -62,6 +62,7 @@ async function leaveSession(
     id,
     role: 'writer',
     resource: 'volumes/a',
+    point: null,
     nonce: '00'.repeat(16),
     started_at: new Date().toISOString(),
     process: { ...ownProcessIdentity(), ...process },

@@ -38,7 +38,8 @@ byte underway, again;             /* manifest puts that have not landed yet; the
 byte on0 = R0, on1;               /* points that use P0, P1 */
 byte began, landed, told, failed; /* sessions that began; manifests that landed; writers told "committed", "void" */
 byte back, purged;                /* undeleted with success and not deleted since; purged */
-byte held;                        /* packs of the point that the reader reads */
+byte reading;                     /* the point that the reader's session names */
+byte held;                        /* packs of that point, once the reader has looked */
 byte epochs;                      /* epochs so far */
 
 #define COUNTING (points & ~purging & ~voided)

@@ -160,12 +160,10 @@ heal:
   atomic { /* what has rotted is at its target as well */
     source = A;
     if
-#ifdef WITHOUT_HEAL_SOURCE
-    :: (packs & target & ~seen)
-#elif defined(WITHOUT_HEAL_TARGET)
-    :: (packs & target) && !(source & seen)
+#ifdef WITHOUT_HEAL_TARGET
+    :: (packs & target)
 #else
-    :: (packs & target & ~seen) && !(source & seen)
+    :: (packs & target & ~seen)
 #endif
        -> live = USED(source) & ROTTEN(source) & ~TAKEN(source)
     :: else

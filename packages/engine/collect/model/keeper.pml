@@ -78,6 +78,9 @@ inline find() {
 /* A keeper that collects: a new epoch, or one that it finds. */
 proctype Keeper() {
   byte epoch, list, holders, used, taken;
+#if READERS
+  byte counting;
+#endif
 end:
   do
   :: if
@@ -97,13 +100,23 @@ end:
 #elif !defined(WITHOUT_WAIT)
      !(holders & sess & ~(named | voided));
 #endif
-     /* decide */
+decide:
      atomic {
        holders = 0;
 #ifndef WITHOUT_DECIDE
-       used = PACKS_OF(LIVE)
+       used = PACKS_OF(LIVE);
+#endif
+#if READERS
+       counting = COUNTING
 #endif
      }
+#if READERS && !defined(WITHOUT_READER_CHECK)
+     /* a point that is being read, and was purged since */
+     if
+     :: (sess & READER) && (reading & ~counting) && !EPOCH_DECIDED(epoch) -> goto decide
+     :: else
+     fi;
+#endif
      atomic {
        if
 #ifndef WITHOUT_OUTCOME_CREATE_ONLY
@@ -111,7 +124,10 @@ end:
 #endif
        :: else -> taken = list & used; list = list & ~used; gone[epoch] = list; kept[epoch] = taken
        fi;
-       used = 0
+       used = 0;
+#if READERS
+       counting = 0
+#endif
      }
      /* sweep */
 #ifdef WITHOUT_SWEEP_ORDER

@@ -98,19 +98,22 @@ end:
 }
 
 proctype Reader() {
-  byte me = READER, seen;
-  announce(); readCollections();
+  byte me = READER;
   atomic {
     if
-    :: (COUNTING & R0) -> held = PACKS_OF(R0)
-    :: (COUNTING & R1) -> held = PACKS_OF(R1)
-    :: (COUNTING & R2) -> held = PACKS_OF(R2)
-    :: else
-    fi;
-#ifndef WITHOUT_READER_CHECK
-    held = ((held & seen) -> 0 : held);
-#endif
-    seen = 0; check()
+    :: (points & R0) -> reading = R0
+    :: (points & R1) -> reading = R1
+    :: (points & R2) -> reading = R2
+    fi
   }
-  atomic { held = 0; sess = sess & ~me }
+  announce();
+  atomic {
+#ifdef WITHOUT_READER_LOOK
+    held = PACKS_OF(reading);
+#else
+    held = ((COUNTING & reading) -> PACKS_OF(reading) : 0); /* whether it still counts */
+#endif
+    check()
+  }
+  atomic { held = 0; reading = 0; sess = sess & ~me }
 }
