@@ -12,6 +12,8 @@ const users = { ...nobody, USERS: 2, TARGETS: both, RECORDS: 3 };
 const keepers = { ...nobody, WRITERS: 2, KEEPERS: 2, USERS: 1 };
 const writers = { ...nobody, WRITERS: 3, USERS: 1, TARGETS: both };
 const reader = { ...nobody, READERS: 1, USERS: 1, TARGETS: both };
+/** Two keepers, of which one carries on what the other began. */
+const readers = { ...nobody, READERS: 1, USERS: 1, KEEPERS: 2 };
 const find = { ...nobody, FIND: true } as const;
 
 for (const [name, actors] of Object.entries({ fence, users, keepers, writers, reader })) {
@@ -52,6 +54,7 @@ const rules: Readonly<Record<string, { readonly actors: Definitions; readonly br
   PURGE_FIRST: { actors: users, broken: told },
   PURGING_KEPT: { actors: fence, broken: packs },
   UNDELETE_LOOK: { actors: fence, broken: back },
+  READER_LOOK: { actors: reader, broken: held },
   READER_CHECK: { actors: reader, broken: held },
   FIND_ORDER: { actors: find, broken: suspected },
   NONCE: { actors: find, broken: suspected },

@@ -10,8 +10,16 @@ const keepers = { ...one, KEEPERS: 2 };
 const chain = { ...one, COMPACTORS: 2, EPOCHS: 3 };
 /** Two compactions, perhaps of one pack. 1.1 GiB. */
 const duel = { ...one, COMPACTORS: 2, KEEPERS: 2 };
+/** What has rotted is forwarded to where it is as well. */
+const heal = { ...fenced, HEAL: true } as const;
 
-for (const [name, actors] of Object.entries({ chain, 'fenced, two keepers': { ...fenced, KEEPERS: 2 }, duel })) {
+for (const [name, actors] of Object.entries({
+  chain,
+  'fenced, two keepers': { ...fenced, KEEPERS: 2 },
+  duel,
+  heal: { ...heal, KEEPERS: 2 },
+  'heal, compacted': { ...heal, COMPACTORS: 2 },
+})) {
   test(`every slot that a point names can be read: ${name}`, async (context) => {
     const { violated, states, trail } = await search('forward.pml', actors);
     assert.equal(violated, undefined, trail);
@@ -31,6 +39,7 @@ for (const [rule, actors] of Object.entries({
   FRESH_GC: keepers,
   WHOLE_CHAIN: chain,
   NUMBER_ONCE: duel,
+  HEAL_TARGET: heal,
 })) {
   test(`without ${rule} a slot is lost`, async (context) => {
     const { violated, states } = await search('forward.pml', { ...actors, [`WITHOUT_${rule}`]: true });
