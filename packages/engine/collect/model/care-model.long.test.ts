@@ -16,7 +16,7 @@ const reader = { ...nobody, READERS: 1, USERS: 1, TARGETS: both };
 const readers = { ...nobody, READERS: 1, USERS: 1, KEEPERS: 2 };
 const find = { ...nobody, FIND: true } as const;
 
-for (const [name, actors] of Object.entries({ fence, users, keepers, writers, reader })) {
+for (const [name, actors] of Object.entries({ fence, users, keepers, writers, reader, readers })) {
   test(`no interleaving breaks a promise: ${name}`, async (context) => {
     const { violated, states, trail } = await search('care.pml', actors);
     assert.equal(violated, undefined, trail);
