@@ -276,6 +276,21 @@ export const errorCatalogue = {
     alert: false,
     remedy: 'Back up a snapshot, or a disk that is not in use.',
   },
+  image_damaged: {
+    status: 500,
+    title: 'The tables of the disk image are damaged',
+    retry: 'never',
+    alert: true,
+    remedy:
+      'Shut the machine down and look at the image with qemu-img check; restore the disk from its last backup if that cannot repair it.',
+  },
+  image_unsupported: {
+    status: 422,
+    title: 'The disk image is of a kind that this cannot be done with',
+    retry: 'never',
+    alert: false,
+    remedy: 'Convert it with qemu-img convert -O qcow2.',
+  },
   bitmap_not_found: {
     status: 404,
     title: 'The source has no such dirty bitmap',

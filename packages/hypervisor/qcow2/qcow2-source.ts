@@ -1,7 +1,7 @@
 /** A qcow2 image (with its backing files) as a disk to read: a qemu-storage-daemon opens it, we read over NBD. */
 import { type NbdSource, openNbdSource } from '../nbd/nbd-source.ts';
 import { exportImage } from '../qemu/export-image.ts';
-import { refuseTruncatedQcow2 } from './header.ts';
+import { refuseTruncatedQcow2 } from './truncation.ts';
 
 /** @throws source_not_found, source_unreadable, bitmap_not_found, bitmap_inconsistent, nbd_failed, qemu_failed */
 export async function openQcow2Source(options: {
