@@ -29,3 +29,8 @@ export const newPassphraseOption = {
     summary: 'File that holds the new passphrase (default: HOLDFAST_NEW_PASSPHRASE, or asked for)',
   },
 } as const satisfies OptionSpecifications;
+
+/** Commands that work on virtual machines. */
+export const connectionOptions = {
+  connect: { value: 'URI', summary: 'Which libvirt (default: qemu:///system)' },
+} as const satisfies OptionSpecifications;

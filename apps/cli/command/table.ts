@@ -26,6 +26,7 @@ const loaders: ReadonlyMap<string, Loader> = new Map(
     'key list': () => import('../commands/key-list.ts'),
     'key export': () => import('../commands/key-export.ts'),
     'storage check': () => import('../commands/storage-check.ts'),
+    'vm list': () => import('../commands/vm-list.ts'),
     completion: () => import('../commands/completion.ts'),
   }),
 );

@@ -5,7 +5,7 @@ import { flaggedPoints, type PointVerdict } from '@holdfast/engine/care';
 import { repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { layOutColumns } from '../terminal/columns.ts';
-import { formatLocalTime } from '../terminal/format.ts';
+import { formatLocalTime, printable } from '../terminal/format.ts';
 import { shortPointIds } from '../terminal/short-ids.ts';
 import { openSelectedRepository } from '../wiring/repository.ts';
 
@@ -121,9 +121,4 @@ function pointLines(points: readonly ListedPoint[], isTrash: boolean): readonly 
 
 function sizeOf(manifest: Manifest): number {
   return manifest.disks.reduce((sum, { size_bytes: sizeBytes }) => sum + sizeBytes, 0);
-}
-
-/** A label may hold anything; a terminal obeys control characters. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]/gu, ' ');
 }

@@ -28,6 +28,11 @@ export function formatCount(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
+/** Labels and names may hold anything; a terminal obeys control characters. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, ' ');
+}
+
 function twoDigits(value: number): string {
   return String(value).padStart(2, '0');
 }

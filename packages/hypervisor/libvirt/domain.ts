@@ -1,6 +1,7 @@
 /** One virtual machine of a libvirt on this host: its life, its monitor, and the way to its guest agent. */
 
 import { HoldfastError, hasCode } from '@holdfast/base';
+import { DomainCheckpoints } from './domain-checkpoints.ts';
 import { type DomainState, type DomainStatus, isActive, parseDomainStatus } from './domain-state.ts';
 import { GuestAgent } from './guest-agent.ts';
 import { pause } from './pause.ts';
@@ -17,6 +18,7 @@ export class Domain {
   readonly name: string;
   readonly uuid: string;
   readonly agent: GuestAgent;
+  readonly checkpoints: DomainCheckpoints;
   readonly #virsh: Virsh;
 
   /** Got from a `Libvirt`, which has looked it up. */
@@ -25,6 +27,7 @@ export class Domain {
     this.name = name;
     this.uuid = uuid;
     this.agent = new GuestAgent({ virsh, name, uuid });
+    this.checkpoints = new DomainCheckpoints({ virsh, name, uuid });
   }
 
   /** @throws vm_not_found, and what every call may: libvirt_unreachable, libvirt_denied, libvirt_timeout, libvirt_failed */
@@ -118,6 +121,29 @@ export class Domain {
     const reply = JSON.parse(output) as { readonly return?: unknown; readonly error?: { readonly desc?: unknown } };
     if (reply.error) throw new HoldfastError('qemu_failed', `${doing}: ${String(reply.error.desc)}`);
     return reply.return;
+  }
+
+  /**
+   * Starts a backup job, together with a checkpoint when one is given: all disks at one moment. It lives in QEMU until
+   * `abortJob`, which is also the normal end of a pull backup, whatever becomes of us or of libvirtd.
+   * Ask `hasJob` first: libvirt waits 30 s before it says that it is busy.
+   * @throws vm_busy (another job runs), vm_state_invalid (off), checkpoint_not_found, checkpoint_inconsistent,
+   *   vm_unsupported (a disk that can have no checkpoint), vm_definition_invalid, libvirt_failed (such as a socket that
+   *   QEMU may not make)
+   */
+  async beginBackup(
+    request: { readonly backupXml: string; readonly checkpointXml?: string | undefined } & CallOptions,
+  ): Promise<void> {
+    const { backupXml, checkpointXml, signal } = request;
+    const documents = [backupXml, ...(checkpointXml === undefined ? [] : [checkpointXml])];
+    const doing = `begin a backup of ${this.name}`;
+    await this.#virsh.run({ args: ['backup-begin', this.uuid], documents, doing, signal });
+  }
+
+  /** Ends the running job and waits until it is gone. @throws vm_state_invalid when there is none */
+  async abortJob({ signal }: CallOptions = {}): Promise<void> {
+    await this.#virsh.run({ args: ['domjobabort', this.uuid], doing: `end the job of ${this.name}`, signal });
+    while (await this.hasJob({ signal })) await pause(POLL_MS, signal);
   }
 
   /**

@@ -68,6 +68,9 @@ const said: readonly (readonly [ErrorCode, string])[] = [
     'vm_definition_invalid',
     'error: Failed to define domain from x.xml\nerror: XML error: an os <type> must be specified\n',
   ],
+  ['checkpoint_inconsistent', "error: internal error: bitmap 'cp1' not found in backing chain of 'vda'\n"],
+  ['vm_state_invalid', 'error: Operation not supported: cannot perform disk backup for inactive domain\n'],
+  ['vm_unsupported', 'error: unsupported configuration: checkpoint for disk vdb unsupported for storage type raw\n'],
   ['vm_unsupported', 'error: Operation not supported: incremental backup is not supported yet\n'],
   [
     'libvirt_failed',

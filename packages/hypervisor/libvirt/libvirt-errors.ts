@@ -20,7 +20,10 @@ const known: readonly Known[] = [
   },
   { pattern: /failed to get domain|^error: Domain not found/m, code: 'vm_not_found' },
 
-  { pattern: /checkpoint inconsistent|missing or broken bitmap/, code: 'checkpoint_inconsistent' },
+  {
+    pattern: /checkpoint inconsistent|missing or broken bitmap|bitmap '.*' not found in backing chain/,
+    code: 'checkpoint_inconsistent',
+  },
   { pattern: /Domain checkpoint not found/, code: 'checkpoint_not_found' },
 
   { pattern: /guest agent is not (configured|connected)/i, code: 'guest_agent_missing' },
@@ -43,7 +46,10 @@ const known: readonly Known[] = [
       /domain '.*' already exists with uuid|domain '.*' is already defined|already exists with|already (being )?used by another/,
     code: 'vm_exists',
   },
-  { pattern: /Domain is already active|Requested operation is not valid/, code: 'vm_state_invalid' },
+  {
+    pattern: /Domain is already active|Requested operation is not valid|for inactive domain/,
+    code: 'vm_state_invalid',
+  },
   {
     pattern:
       /argument unsupported|Operation not supported|not supported by the connection driver|unsupported configuration/,

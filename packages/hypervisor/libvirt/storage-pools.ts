@@ -1,5 +1,5 @@
 /** The storage pools of a libvirt: where disks of machines can lie. */
-import { HoldfastError } from '@holdfast/base';
+import { HoldfastError, hasCode } from '@holdfast/base';
 import { attribute, elementAt, parseRoot, textOf } from './domain-xml/document.ts';
 import type { Virsh } from './virsh.ts';
 
@@ -15,10 +15,19 @@ export type StoragePool = {
   readonly availableBytes: number;
 };
 
-export async function listStoragePools(options: {
-  readonly virsh: Virsh;
-  readonly signal?: AbortSignal | undefined;
-}): Promise<readonly StoragePool[]> {
+type PoolsOptions = { readonly virsh: Virsh; readonly signal?: AbortSignal | undefined };
+
+/** None also where libvirt came without its storage driver. */
+export async function listStoragePools(options: PoolsOptions): Promise<readonly StoragePool[]> {
+  try {
+    return await readPools(options);
+  } catch (error) {
+    if (hasCode(error, 'vm_unsupported')) return [];
+    throw error;
+  }
+}
+
+async function readPools(options: PoolsOptions): Promise<readonly StoragePool[]> {
   const { virsh, signal } = options;
   const doing = 'list the storage pools';
   const namesOf = async (...args: readonly string[]): Promise<readonly string[]> => {
