@@ -20,7 +20,8 @@ const text = fc.string({ unit: 'grapheme', minLength: 1 });
 const content = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes));
 const source: fc.Arbitrary<GuestDiskSource> = fc.oneof(
   record({ kind: fc.constantFrom('file', 'block'), path: text }),
-  record({ kind: fc.constant('network'), protocol: fc.constant('rbd'), name: text }),
+  record({ kind: fc.constant('rbd'), pool: text, image: text }),
+  record({ kind: fc.constant('other'), name: text }),
   record({ kind: fc.constant('volume'), pool: text, volume: text }),
 );
 const segment = fc.stringMatching(/^[a-z0-9][a-z0-9.-]*$/);

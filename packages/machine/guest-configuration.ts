@@ -16,10 +16,11 @@ const bytes = z.codec(z.base64(), z.instanceof(Buffer), {
 const sourceSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('file'), path: z.string() }),
   z.strictObject({ kind: z.literal('block'), path: z.string() }),
-  /** Of libvirt's network disks: `rbd` and `pool/image`. */
-  z.strictObject({ kind: z.literal('network'), protocol: z.string(), name: z.string() }),
-  /** Of a storage pool. */
+  z.strictObject({ kind: z.literal('rbd'), pool: z.string(), image: z.string(), snapshot: z.string().optional() }),
+  /** A volume of a libvirt storage pool. */
   z.strictObject({ kind: z.literal('volume'), pool: z.string(), volume: z.string() }),
+  /** Whatever else libvirt can use; `name` is for people. */
+  z.strictObject({ kind: z.literal('other'), name: z.string() }),
 ]);
 
 const layerSchema = z.strictObject({ format: z.string(), source: sourceSchema });
