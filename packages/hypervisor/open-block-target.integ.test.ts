@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { type BlockTarget, GiB, hasCode, MiB } from '@holdfast/base';
 import { parseBlockLocation } from './block-location.ts';
@@ -51,6 +51,50 @@ test('a new qcow2 image holds what was written and nothing more', async () => {
   run('qemu-img', 'check', '-q', path);
   assert.ok((await diskOf(path)).equals(expected));
   assert.ok((await stat(path)).size < 6 * MiB);
+});
+
+test('from its first moment a new qcow2 image is marked, so that a crash never leaves one that passes for the disk', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('only root can keep the mark while QEMU opens the image');
+  await using scratch = await scratchDirectory();
+  const path = scratch.path('new.qcow2');
+  const location = parseBlockLocation(path);
+  const opening = openBlockTarget({ location, format: 'qcow2', sizeBytes, overwrite: false });
+  let isOpen = false;
+  const modes = new Set<number>();
+  const settled = opening.finally(() => (isOpen = true));
+  while (!isOpen) {
+    const found = await stat(path).catch(() => undefined);
+    if (found) modes.add(found.mode & 0o777);
+  }
+  await using _target = await settled;
+  assert.deepEqual([...modes], [0o200]);
+});
+
+test('a qcow2 image that a crash left marked is taken up again, and is marked until it is whole', async () => {
+  await using scratch = await scratchDirectory();
+  const location = parseBlockLocation(scratch.path('crashed.qcow2'));
+  const path = scratch.path('crashed.qcow2');
+  const modeOf = async () => (await stat(path)).mode & 0o777;
+  for (const content of ['image', 'nothing'] as const) {
+    await rm(path, { force: true });
+    if (content === 'image') run('qemu-img', 'create', '-q', '-f', 'qcow2', path, String(sizeBytes));
+    else await writeFile(path, '');
+    await chmod(path, 0o200);
+    const options = { location, format: 'qcow2', sizeBytes, overwrite: true } as const;
+    {
+      await using target = await openBlockTarget(options);
+      assert.equal(target.fresh, content === 'nothing');
+      assert.equal(await modeOf(), 0o200);
+    }
+    assert.equal(await modeOf(), 0o200, 'still half');
+    let expected: Buffer;
+    {
+      await using target = await openBlockTarget(options);
+      expected = await scribble(target, Buffer.alloc(sizeBytes));
+    }
+    assert.equal(await modeOf(), 0o600, 'whole');
+    assert.ok((await diskOf(path)).equals(expected));
+  }
 });
 
 test('a new qcow2 image that was never flushed is gone afterwards', async () => {

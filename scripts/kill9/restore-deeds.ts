@@ -83,6 +83,7 @@ async function passesForDisk(path: string): Promise<boolean> {
 }
 
 async function proveFile({ path, format, content }: RestoredFile): Promise<void> {
+  if (!(await passesForDisk(path))) throw new BrokenPromise(`${path} was restored, and is marked as unfinished.`);
   let bytes: Buffer;
   if (format === 'raw') {
     bytes = await readFile(path);

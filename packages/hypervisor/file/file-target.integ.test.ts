@@ -157,6 +157,16 @@ test('a file that a crash left unfinished can be taken up again by its owner', a
   const path = join(directory, 'crashed.raw');
   await writeFile(path, randomBytes(MiB));
   await chmod(path, 0o200);
-  await using target = await openFileTarget({ path, sizeBytes: MiB, overwrite: true });
-  assert.equal(target.fresh, false);
+  const modeOf = async () => (await stat(path)).mode & 0o777;
+  {
+    await using target = await openFileTarget({ path, sizeBytes: MiB, overwrite: true });
+    assert.equal(target.fresh, false);
+    assert.equal(await modeOf(), 0o200);
+  }
+  assert.equal(await modeOf(), 0o200, 'still half');
+  {
+    await using target = await openFileTarget({ path, sizeBytes: MiB, overwrite: true });
+    await target.flush();
+  }
+  assert.equal(await modeOf(), 0o600, 'whole');
 });

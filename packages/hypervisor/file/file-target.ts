@@ -3,10 +3,11 @@
  *
  * A failed restore must not pass for a good one. A new file carries mode 0200 until its first `flush`, so that no QEMU
  * of libvirt can open it after a crash, and is removed when it is disposed without a flush. What existed before is
- * never removed; written half, it is neither the old nor the new disk, and the caller says so.
+ * never removed; written half, it is neither the old nor the new disk, and the caller says so. What a crash left marked stays
+ * marked until the flush of the restore that takes it up again.
  */
 import { type BigIntStats, constants } from 'node:fs';
-import { chmod, type FileHandle, open, unlink } from 'node:fs/promises';
+import { chmod, type FileHandle, open, stat, unlink } from 'node:fs/promises';
 import { type BlockTarget, formatBytes, HoldfastError, MiB, systemErrorCode } from '@holdfast/base';
 import { isWrittenByQemu } from '../qemu/image-lock.ts';
 import { IN_USE_REMEDY } from '../qemu/qemu-errors.ts';
@@ -15,7 +16,7 @@ import { targetFileError } from './file-errors.ts';
 import { DirectWriter } from './direct-writer.ts';
 import { FileWriter } from './file-writer.ts';
 import { type HolePuncher, openHolePuncher } from './hole-puncher.ts';
-import { FINISHED_MODE, UNFINISHED_MODE } from './unfinished.ts';
+import { FINISHED_MODE, isMarkedUnfinished, openToOwner, UNFINISHED_MODE } from './unfinished.ts';
 
 /** As many as the thread pool runs at once, and some to follow. */
 const FILE_CONCURRENCY = 8;
@@ -54,7 +55,15 @@ async function createFile({ path, sizeBytes }: FileTargetOptions): Promise<Block
   try {
     await handle.truncate(sizeBytes);
     const direct = await DirectWriter.open(path);
-    return fileTarget({ path, handle, direct, writer: new FileWriter(handle, direct), sizeBytes, fresh: true });
+    return fileTarget({
+      path,
+      handle,
+      direct,
+      writer: new FileWriter(handle, direct),
+      sizeBytes,
+      fresh: true,
+      isUnfinished: true,
+    });
   } catch (error) {
     await handle.close();
     await unlink(path);
@@ -62,8 +71,22 @@ async function createFile({ path, sizeBytes }: FileTargetOptions): Promise<Block
   }
 }
 
-async function openExisting({ path, sizeBytes, signal }: FileTargetOptions): Promise<BlockTarget> {
-  const handle = await openUnfinishedToo(path);
+/** What a crash left behind may be taken up again by its owner; it stays marked until it is whole. */
+async function openExisting(options: FileTargetOptions): Promise<BlockTarget> {
+  const { path } = options;
+  const isUnfinished = isMarkedUnfinished(await stat(path));
+  if (!isUnfinished) return await openInPlace({ ...options, isUnfinished });
+  await openToOwner(path);
+  try {
+    return await openInPlace({ ...options, isUnfinished });
+  } finally {
+    await chmod(path, UNFINISHED_MODE);
+  }
+}
+
+async function openInPlace(options: FileTargetOptions & { readonly isUnfinished: boolean }): Promise<BlockTarget> {
+  const { path, sizeBytes, isUnfinished, signal } = options;
+  const handle = await open(path, constants.O_RDWR | constants.O_NONBLOCK);
   try {
     const stats = await handle.stat({ bigint: true });
     refuseUnlessDisk(path, stats);
@@ -89,26 +112,12 @@ async function openExisting({ path, sizeBytes, signal }: FileTargetOptions): Pro
       writer,
       sizeBytes: stats.isFile() ? sizeBytes : nowBytes,
       fresh: false,
+      isUnfinished,
       puncher,
     });
   } catch (error) {
     await handle.close();
     throw error;
-  }
-}
-
-/** What a crash left behind with UNFINISHED_MODE belongs to us; its owner may take it up again. */
-async function openUnfinishedToo(path: string): Promise<FileHandle> {
-  const flags = constants.O_RDWR | constants.O_NONBLOCK;
-  try {
-    return await open(path, flags);
-  } catch (error) {
-    if (systemErrorCode(error) !== 'EACCES') throw error;
-    await using probe = await open(path, constants.O_WRONLY | constants.O_NONBLOCK);
-    const { mode } = await probe.stat();
-    if ((mode & 0o777) !== UNFINISHED_MODE) throw error;
-    await probe.chmod(FINISHED_MODE);
-    return await open(path, flags);
   }
 }
 
@@ -133,19 +142,20 @@ type OpenTarget = {
   readonly direct?: DirectWriter | undefined;
   readonly sizeBytes: number;
   readonly fresh: boolean;
+  readonly isUnfinished: boolean;
   readonly puncher?: HolePuncher | undefined;
 };
 
 function fileTarget(target: OpenTarget): BlockTarget {
   const { path, handle, sizeBytes, fresh, writer } = target;
-  let unfinished = fresh;
+  let unfinished = target.isUnfinished;
   let closed: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await target.puncher?.[Symbol.asyncDispose]();
     await writer.settle();
     await target.direct?.[Symbol.asyncDispose]();
     await handle.close();
-    if (unfinished) await unlink(path);
+    if (unfinished && fresh) await unlink(path);
   };
   return {
     sizeBytes,

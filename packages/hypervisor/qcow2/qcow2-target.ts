@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { chmod, open, stat, unlink } from 'node:fs/promises';
 import { type BlockTarget, HoldfastError, systemErrorCode } from '@holdfast/base';
 import { targetFileError } from '../file/file-errors.ts';
-import { FINISHED_MODE, UNFINISHED_MODE } from '../file/unfinished.ts';
+import { FINISHED_MODE, isMarkedUnfinished, openToOwner, UNFINISHED_MODE } from '../file/unfinished.ts';
 import { detectImageFormat } from '../image-format.ts';
 import { openNbdTarget } from '../nbd/nbd-target.ts';
 import { createQcow2 } from '../qemu/create-image.ts';
@@ -36,9 +36,12 @@ export async function openQcow2Target(options: Qcow2TargetOptions): Promise<Bloc
     throw new HoldfastError('target_exists', `${path} exists already`, { facts: { path } });
   }
   try {
+    // What a crash left behind stays marked until it is whole.
+    const isUnfinished = isMarkedUnfinished(await stat(path));
+    if (isUnfinished) await openToOwner(path);
     const inPlace = !isNew && (await isQcow2Of({ path, sizeBytes, signal }));
     if (!inPlace) await createQcow2({ path, sizeBytes, signal });
-    return await openCreated({ path, sizeBytes, isNew, fresh: !inPlace, signal });
+    return await openCreated({ path, sizeBytes, isNew, isUnfinished, fresh: !inPlace, signal });
   } catch (error) {
     if (isNew) await unlink(path);
     throw error;
@@ -48,7 +51,7 @@ export async function openQcow2Target(options: Qcow2TargetOptions): Promise<Bloc
 /** False when there is something at the path already: qemu-img would overwrite it. */
 async function createEmptyFile(path: string): Promise<boolean> {
   try {
-    const handle = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, FINISHED_MODE);
+    const handle = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, UNFINISHED_MODE);
     await handle.close();
     return true;
   } catch (error) {
@@ -78,23 +81,25 @@ async function openCreated(options: {
   readonly path: string;
   readonly sizeBytes: number;
   readonly isNew: boolean;
+  readonly isUnfinished: boolean;
   readonly fresh: boolean;
   readonly signal: AbortSignal | undefined;
 }): Promise<BlockTarget> {
-  const { path, sizeBytes, isNew, fresh, signal } = options;
+  const { path, sizeBytes, isNew, isUnfinished, fresh, signal } = options;
   await using stack = new AsyncDisposableStack();
   const image = stack.use(await exportImage({ path, format: 'qcow2', writable: true, signal }));
   const { address, exportName } = image;
   const target = stack.use(await openNbdTarget({ address, exportName, sizeBytes, signal }));
-  if (isNew) await chmod(path, UNFINISHED_MODE);
+  if (isUnfinished) await chmod(path, UNFINISHED_MODE);
   const owned = stack.move();
-  let unfinished = isNew;
+  let unfinished = isUnfinished;
   let closed: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await target[Symbol.asyncDispose]();
-    if (!unfinished) await image.close();
+    const goes = isNew && unfinished;
+    if (!goes) await image.close();
     await owned.disposeAsync();
-    if (unfinished) await unlink(path);
+    if (goes) await unlink(path);
   };
   return {
     ...target,
