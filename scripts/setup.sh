@@ -15,7 +15,7 @@ packages_run='qemu-utils qemu-system-common util-linux coreutils'
 packages_guest='qemu-system-x86 e2fsprogs fdisk grub-pc-bin grub-common cpio kmod gzip'
 # Guests under libvirt for tests (packages/testing/guests): the daemon is started by the tests, systemd is not needed; the
 # guest's writer is compiled, its agent runs on libraries of this machine, its journals are checked by python.
-packages_libvirt='libvirt-daemon-system libvirt-clients gcc libc6-dev libglib2.0-0 libnuma1 liburing2 libudev1 python3'
+packages_libvirt='libvirt-daemon-system libvirt-clients swtpm swtpm-tools ovmf gcc libc6-dev libglib2.0-0 libnuma1 liburing2 libudev1 python3'
 # The models of the protocols (packages/engine/collect/model) become C programs.
 packages_model='spin gcc libc6-dev'
 

@@ -49,7 +49,7 @@ function machineFields(machine: DomainInventory): object {
     state_reason: machine.stateReason,
     persistent: machine.persistent,
     agent: machine.agent,
-    uefi: machine.nvramPath !== undefined,
+    uefi: machine.uefi,
     tpm: machine.emulatedTpm ?? null,
     host_devices: machine.hostDevices,
     disks: machine.disks.map((disk) => ({

@@ -2,8 +2,8 @@
  * What a machine keeps on its host beside its disks: UEFI variables (with the keys of Secure Boot) and the state of an
  * emulated TPM (with the keys of BitLocker, which opens nothing without them).
  */
-import { open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, open, readdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { HoldfastError, MiB, systemErrorCode } from '@holdfast/base';
 import type { DomainDescription } from './domain-xml/domain-description.ts';
 
@@ -12,6 +12,8 @@ export type GuestStateFile = {
   readonly name: string;
   readonly bytes: Buffer;
 };
+
+export type GuestStateOwner = Pick<DomainDescription, 'name' | 'uuid' | 'uefi' | 'nvramPath' | 'emulatedTpm'>;
 
 /** libvirt's own on a host. */
 export const LIBVIRT_STATE_DIRECTORY = '/var/lib/libvirt';
@@ -25,17 +27,17 @@ const LIMIT_BYTES = 16 * MiB;
  * @throws vm_state_too_large, source_unreadable
  */
 export async function captureGuestState(options: {
-  readonly domain: Pick<DomainDescription, 'uuid' | 'nvramPath' | 'emulatedTpm'>;
+  readonly domain: GuestStateOwner;
   readonly stateDirectory?: string;
   readonly limitBytes?: number;
   readonly signal?: AbortSignal | undefined;
 }): Promise<readonly GuestStateFile[]> {
   const { domain, stateDirectory = LIBVIRT_STATE_DIRECTORY, limitBytes = LIMIT_BYTES, signal } = options;
   const places: { name: string; path: string }[] = [];
-  if (domain.nvramPath !== undefined) places.push({ name: 'nvram', path: domain.nvramPath });
-  if (domain.emulatedTpm !== undefined && domain.uuid !== undefined) {
-    places.push(...(await tpmFiles(join(stateDirectory, 'swtpm', domain.uuid))));
-  }
+  const nvram = nvramFile(domain, stateDirectory);
+  const tpm = tpmDirectory(domain, stateDirectory);
+  if (nvram !== undefined) places.push({ name: 'nvram', path: nvram });
+  if (tpm !== undefined) places.push(...(await tpmFiles(tpm)));
   const files: GuestStateFile[] = [];
   let left = limitBytes;
   for (const { name, path } of places) {
@@ -46,6 +48,55 @@ export async function captureGuestState(options: {
     files.push({ name, bytes });
   }
   return files;
+}
+
+/**
+ * Puts captured state in the place of a machine that is defined and has never been started, so that its first start takes
+ * it as its own. libvirt then hands the files to QEMU's and swtpm's users.
+ * @throws target_exists (nothing is replaced), target_unwritable, incompatible_target for state that it has no place for
+ */
+export async function placeGuestState(options: {
+  readonly domain: GuestStateOwner;
+  readonly files: readonly GuestStateFile[];
+  readonly stateDirectory?: string;
+}): Promise<void> {
+  const { domain, files, stateDirectory = LIBVIRT_STATE_DIRECTORY } = options;
+  for (const { name, bytes } of files) {
+    const path = placeOf(name, domain, stateDirectory);
+    if (path === undefined) {
+      throw new HoldfastError('incompatible_target', `${domain.name} has no place for ${JSON.stringify(name)}`);
+    }
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      if (name !== 'nvram') await openTheWay(path, join(stateDirectory, 'swtpm'));
+      await writeFile(path, bytes, { flag: 'wx', mode: 0o600, flush: true });
+    } catch (error) {
+      const code = systemErrorCode(error) === 'EEXIST' ? 'target_exists' : 'target_unwritable';
+      throw new HoldfastError(code, `${path} cannot be made`, { cause: error });
+    }
+  }
+}
+
+/** swtpm is no root, and passes through the directories above its own. */
+async function openTheWay(path: string, top: string): Promise<void> {
+  for (let at = dirname(dirname(path)); at.startsWith(top); at = dirname(at)) await chmod(at, 0o711);
+}
+
+function placeOf(name: string, domain: GuestStateOwner, stateDirectory: string): string | undefined {
+  if (name === 'nvram') return nvramFile(domain, stateDirectory);
+  const tpm = tpmDirectory(domain, stateDirectory);
+  // The name comes out of a restore point, from outside.
+  const inside = /^tpm((?:\/[\w-][\w.-]*)+)$/.exec(name)?.[1];
+  return tpm === undefined || inside === undefined ? undefined : join(tpm, inside);
+}
+
+/** Where libvirt puts it when the definition does not say. */
+function nvramFile({ name, uefi, nvramPath }: GuestStateOwner, stateDirectory: string): string | undefined {
+  return nvramPath ?? (uefi ? join(stateDirectory, 'qemu/nvram', `${name}_VARS.fd`) : undefined);
+}
+
+function tpmDirectory({ uuid, emulatedTpm }: GuestStateOwner, stateDirectory: string): string | undefined {
+  return emulatedTpm === undefined || uuid === undefined ? undefined : join(stateDirectory, 'swtpm', uuid);
 }
 
 async function tpmFiles(directory: string): Promise<{ name: string; path: string }[]> {

@@ -13,7 +13,13 @@ export type {
   GuestProgramResult,
   GuestSystem,
 } from './guest-agent.ts';
-export { captureGuestState, type GuestStateFile, LIBVIRT_STATE_DIRECTORY } from './guest-state.ts';
+export {
+  captureGuestState,
+  type GuestStateFile,
+  type GuestStateOwner,
+  LIBVIRT_STATE_DIRECTORY,
+  placeGuestState,
+} from './guest-state.ts';
 export type { DomainInventory, InventoryDisk } from './inventory.ts';
 export { type DomainName, Libvirt } from './libvirt.ts';
 export type { StoragePool } from './storage-pools.ts';

@@ -8,7 +8,6 @@ import { run } from '../testing/scratch-directory.ts';
 import { describeDomain } from './domain-xml/domain-description.ts';
 import { editDomain } from './domain-xml/edit-domain.ts';
 import { sample } from './domain-xml/sample-fixture.ts';
-import { captureGuestState } from './guest-state.ts';
 import { Libvirt } from './libvirt.ts';
 
 let host: LibvirtHost;
@@ -136,27 +135,4 @@ test('definitions from the field are valid for libvirt after editing as before',
       await host.virsh('undefine', describeDomain(xml).name, '--nvram', '--keep-tpm');
     }
   }
-});
-
-test('UEFI variables and TPM state are captured, within a limit', async () => {
-  const uuid = '33333333-2222-4333-8444-555555555555';
-  const nvramPath = join(host.directory, 'x_VARS.fd');
-  const tpm = join(host.stateDirectory, 'swtpm', uuid, 'tpm2');
-  const domain = { uuid, nvramPath, emulatedTpm: '2.0' };
-  const capture = (limitBytes?: number) =>
-    captureGuestState({ domain, stateDirectory: host.stateDirectory, ...(limitBytes !== undefined && { limitBytes }) });
-  assert.deepEqual(await capture(), []);
-  await mkdir(tpm, { recursive: true });
-  await writeFile(join(tpm, 'tpm2-00.permall'), 'keys');
-  await writeFile(join(tpm, '.lock'), '');
-  await writeFile(nvramPath, 'variables');
-  assert.deepEqual(
-    (await capture()).map(({ name, bytes }) => [name, bytes.toString()]),
-    [
-      ['nvram', 'variables'],
-      ['tpm/tpm2/tpm2-00.permall', 'keys'],
-    ],
-  );
-  await assert.rejects(capture(12), (error) => hasCode(error, 'vm_state_too_large'));
-  assert.equal((await capture(13)).length, 2);
 });

@@ -24,7 +24,7 @@ export type DomainInventory = DomainName & {
   readonly persistent: boolean;
   readonly disks: readonly InventoryDisk[];
   readonly agent: AgentChannel;
-  readonly nvramPath: string | undefined;
+  readonly uefi: boolean;
   readonly emulatedTpm: string | undefined;
   readonly hostDevices: number;
 };
@@ -67,7 +67,7 @@ async function lookAt({ name, uuid }: DomainName, options: InventoryOptions): Pr
     await virsh.run({ args: ['dominfo', uuid], doing, signal }),
     await virsh.run({ args: ['dumpxml', uuid], doing, signal }),
   ];
-  const { disks, title, agent, nvramPath, emulatedTpm, hostDevices } = describeDomain(xml);
+  const { disks, title, agent, uefi, emulatedTpm, hostDevices } = describeDomain(xml);
   const active = isActive(status.state);
   const sizes = await readSizes({ virsh, uuid, disks, doing, signal });
   return {
@@ -81,7 +81,7 @@ async function lookAt({ name, uuid }: DomainName, options: InventoryOptions): Pr
       disks.map((disk) => addImage({ disk, size: sizes.get(disk.target), look: options.isLocal && !active, signal })),
     ),
     agent,
-    nvramPath,
+    uefi,
     emulatedTpm,
     hostDevices,
   };

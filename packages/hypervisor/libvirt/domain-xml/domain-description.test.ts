@@ -12,6 +12,7 @@ test('a Windows machine with UEFI, TPM and an inserted medium', () => {
     title: 'Finance – Windows',
     macs: ['52:54:00:A1:B2:C3'],
     agent: 'unknown',
+    uefi: true,
     nvramPath: '/var/lib/libvirt/qemu/nvram/win-srv_VARS.fd',
     emulatedTpm: '2.0',
     hostDevices: 0,
@@ -31,8 +32,8 @@ test('a Windows machine with UEFI, TPM and an inserted medium', () => {
 });
 
 test('disks on Ceph, in a pool, and elsewhere on the network', () => {
-  const { disks, agent } = describeDomain(sample('ceph'));
-  assert.equal(agent, 'absent');
+  const { disks, agent, uefi, nvramPath } = describeDomain(sample('ceph'));
+  assert.deepEqual([agent, uefi, nvramPath], ['absent', false, undefined]);
   assert.deepEqual(
     disks.map(({ target, source, readonly }) => ({ target, source, readonly })),
     [

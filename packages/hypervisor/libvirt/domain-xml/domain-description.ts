@@ -16,7 +16,9 @@ export type DomainDescription = {
   /** Addresses of its network cards, in the order of the XML. */
   readonly macs: readonly string[];
   readonly agent: AgentChannel;
-  /** File of the UEFI variables. */
+  /** It boots by UEFI, which keeps variables in a file on the host. */
+  readonly uefi: boolean;
+  /** That file, where it is named: with firmware that libvirt chooses by itself only a live definition does. */
   readonly nvramPath: string | undefined;
   /** Version of an emulated TPM, `1.2` or `2.0`, whose state lies on the host. */
   readonly emulatedTpm: string | undefined;
@@ -42,6 +44,7 @@ export function describeDomain(xml: string): DomainDescription {
     disks,
     macs: devicesOf('interface').flatMap((card) => attribute(elementAt(card, 'mac'), 'address') ?? []),
     agent: describeAgent(devicesOf('channel')),
+    uefi: isUefi(elementAt(domain, 'os')),
     nvramPath: describeNvram(elementAt(domain, 'os', 'nvram')),
     emulatedTpm: attribute(tpm, 'type') === 'emulator' ? (attribute(tpm, 'version') ?? '2.0') : undefined,
     hostDevices: devicesOf('hostdev').length + devicesOf('interface').filter(isHostDevice).length,
@@ -54,6 +57,12 @@ function describeAgent(channels: readonly Element[]): AgentChannel {
   if (!target) return 'absent';
   const state = attribute(target, 'state');
   return state === 'connected' || state === 'disconnected' ? state : 'unknown';
+}
+
+function isUefi(os: Element | undefined): boolean {
+  if (!os) return false;
+  if (attribute(os, 'firmware') === 'efi' || elementAt(os, 'nvram')) return true;
+  return attribute(elementAt(os, 'loader'), 'type') === 'pflash';
 }
 
 /** The path is the text, or the `file` of a `source` inside. */
