@@ -68,7 +68,7 @@ test('a QEMU that stands still ends a call by its time limit, and goes on afterw
 
 test('Ctrl-C at the terminal does not cut a call in half: virsh stands in a session of its own', async () => {
   const script = `
-    import { Virsh } from '${import.meta.dirname}/virsh.ts';
+    const { Virsh } = await import(${JSON.stringify(import.meta.resolve('./virsh.ts'))});
     process.on('SIGINT', () => console.log('interrupted'));
     console.log('begin');
     const startedMs = performance.now();
