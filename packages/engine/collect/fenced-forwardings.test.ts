@@ -6,9 +6,10 @@ import { faultyStore, type StorageCall } from '@holdfast/testing';
 import { CondemnedCheck } from '../backup/condemned-check.ts';
 import { Forwardings } from '../pack/forwardings.ts';
 import { movePack, packsOf } from '../pack/forwarding-fixture.ts';
+import { putQuarantine } from '../pack/quarantine.ts';
 import { movedName, movedPrefix, packKey, parseMovedKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
-import { assertRestores, assertVerifies, tableUses, through } from '../repository-fixture.ts';
+import { assertRestores, assertVerifies, backupOf, tableUses, through } from '../repository-fixture.ts';
 import { listFences, putFence, readVerdict, settleVerdict } from '../session/fences.ts';
 import { fenceSession, listSessions } from '../session/session.ts';
 import { collectNow, collectStory } from './collect-fixture.ts';
@@ -188,6 +189,18 @@ test('while a session is fenced and has no verdict, its forwardings are followed
     const standing = isNamed ? 'moved' : 'used';
     assert.deepEqual(await look(), { isUsable: isNamed, standing, isFollowed: isNamed });
   }
+});
+
+test('a backup takes nothing over from its parent that only an open forwarding heals', async () => {
+  const { repository, kept, packId, settle } = await openForwarding();
+  await putQuarantine({ repository, packId, kind: 'data', slots: 'all', reason: 'damaged' });
+  const { point: parent, disk } = kept;
+  const next = async () => (await backupOf(repository, { vda: disk }, { parent, changed: { vda: [] } })).point;
+  const namesPack = async () =>
+    Object.keys(await tableUses(repository, await next())).some((name) => name.includes(packId));
+  assert.equal(await namesPack(), false);
+  await settle([movedName({ packId, number: 1 })]);
+  assert.equal(await namesPack(), true);
 });
 
 test('a reader that followed a forwarding before it became void finds the one that counts', async () => {

@@ -8,14 +8,17 @@ import type { ChunkLocation } from '../index/chunk-location.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import { MapReader } from '../map/map-reader.ts';
 import { locationsOf } from '../map/reference-list.ts';
-import { movedPrefix, packKey } from '../repository/layout.ts';
+import { movePack } from '../pack/forwarding-fixture.ts';
+import { epochKey, movedPrefix, packKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { assertRestores, backupOf, newRepository, restored, through } from '../repository-fixture.ts';
 import { fenceSession, listSessions } from '../session/session.ts';
 import { assertClean, verifyRepository } from '../verify/verify-repository.ts';
 import { collect } from './collect.ts';
 import { compact } from './compact.ts';
+import { putEpoch } from './epochs.ts';
 import { heal } from './heal.ts';
+import { suspended } from './suspended-fixture.ts';
 
 const chunkBytes = 256 * KiB;
 const subChunks = 4;
@@ -227,6 +230,47 @@ test('a map in quarantine is not carried on: everything is read, and the series 
     ({ pointId }) => pointId === point.manifest.id,
   );
   assert.equal(verdict?.ok, true);
+});
+
+/** A story whose fourth chunk has rotted, and that a later backup has stored again. */
+async function storedAgain() {
+  const made = await story();
+  const { store, repository, kept } = made;
+  const { point: parent, disk } = kept[2]!;
+  await rot(store, (await placesOf(repository, parent, 3))[0]!);
+  await okOf(repository);
+  const { point } = await backupOf(repository, { vda: disk }, { parent, changed: { vda: [] } });
+  const [now] = (await placesOf(repository, point, 3)) as [ChunkLocation];
+  return { ...made, now, all: [...kept, { point, disk }] };
+}
+
+test('a healing that was fenced before it forwarded anything heals nothing, however late that lands', async () => {
+  const { store, repository, all } = await storedAgain();
+  const late = suspended(
+    repository,
+    ({ verb, key }) => verb === 'put' && key.startsWith(movedPrefix('default')),
+    async () => {
+      for (const { id } of await listSessions(repository)) await fenceSession(repository, id);
+    },
+  );
+  await assert.rejects(heal({ repository: late }), (error) => hasCode(error, 'session_fenced'));
+  assert.ok([...store.objects().keys()].some((key) => key.startsWith(movedPrefix('default'))));
+  await assertLost(through(repository, store), all[0]!.point);
+  assert.equal((await heal({ repository })).healedChunks, 1);
+  await assertHealed(through(repository, store), all);
+});
+
+test('nothing is forwarded to where it is about to be collected', async () => {
+  const { store, repository, now, all } = await storedAgain();
+  // The index knows the place before; the one it leads to was condemned before the healing begins.
+  const moves = await movePack(repository, { packId: now.packId, kind: 'data' });
+  const pack = moves.get(now.slot)!.packId;
+  const packs = [{ domain: 'default', pack, kind: 'data', moved: false }] as const;
+  const { name } = await putEpoch(repository, { before: [], packs });
+  assert.equal((await heal({ repository })).healedChunks, 0);
+  await store.delete(epochKey(name, 'condemned'));
+  assert.equal((await heal({ repository })).healedChunks, 1);
+  await assertHealed(through(repository, store), all);
 });
 
 for (const when of ['before', 'partial', 'after'] as const) {
