@@ -203,7 +203,7 @@ test('a backup takes nothing over from its parent that only an open forwarding h
   assert.equal(await namesPack(), true);
 });
 
-test('a reader that followed a forwarding before it became void finds the one that counts', async () => {
+test('a reader that followed a forwarding before it became void finds the one that came instead', async () => {
   const { store, repository, kept, packId, settle } = await openForwarding();
   const { point, disk } = kept;
   const key = packKey({ domain: 'default', kind: 'data', packId });

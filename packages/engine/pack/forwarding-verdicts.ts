@@ -37,10 +37,4 @@ export class ForwardingVerdicts {
     }
     return (await named).has(name) ? 'settled' : 'void';
   }
-
-  /** Whether the other one says the same of everything. */
-  agreesWith(other: ForwardingVerdicts): boolean {
-    if (this.#fences.size !== other.#fences.size) return false;
-    return [...this.#fences].every(([id, { settled }]) => other.#fences.get(id)?.settled === settled);
-  }
 }

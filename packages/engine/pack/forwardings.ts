@@ -87,20 +87,20 @@ export class Forwardings {
     return pack?.moves ?? new Map();
   }
 
-  /** Looks for records of these packs that came since, and for verdicts. */
+  /** Looks for records of these packs that came since. */
   async refresh(packIds: Iterable<string>): Promise<void> {
     const listing = await this.#list();
+    const changed = new Map<string, readonly number[]>();
     for (const packId of new Set(packIds)) {
       const numbers = (await this.#listNumbers(movedPrefix(this.#repository.domain, packId))).get(packId) ?? [];
-      if (numbers.join() === (listing.numbers.get(packId) ?? []).join()) continue;
+      if (numbers.join() !== (listing.numbers.get(packId) ?? []).join()) changed.set(packId, numbers);
+    }
+    if (changed.size === 0) return;
+    listing.verdicts = await ForwardingVerdicts.read(this.#repository);
+    for (const [packId, numbers] of changed) {
       listing.numbers.set(packId, numbers);
       this.#forget(packId);
     }
-    if (listing.numbers.size === 0) return;
-    const { verdicts: before } = listing;
-    listing.verdicts = await ForwardingVerdicts.read(this.#repository);
-    if (before && listing.verdicts.agreesWith(before)) return;
-    for (const packId of [...this.#packs.keys()]) this.#forget(packId);
   }
 
   /**
