@@ -5,6 +5,7 @@ import { HoldfastError, systemClock, systemErrorCode, toProblem } from '@holdfas
 import { commandHelp, generalHelp } from './command/help.ts';
 import type { Context } from './command/invocation.ts';
 import { parseWords } from './command/parse.ts';
+import type { Command } from './command/specification.ts';
 import { findCommand, loadCommands } from './command/table.ts';
 import { createOutput, type Output, type TerminalStream } from './terminal/output.ts';
 import { terminalPrompt } from './terminal/prompt.ts';
@@ -49,18 +50,30 @@ async function dispatch(words: readonly string[], context: Context): Promise<voi
 async function helpOrRefuse(words: readonly string[], output: Output): Promise<void> {
   const named = words.filter((word) => !word.startsWith('-') && word !== 'help');
   const asked = words.some((word) => word === '--help' || word === '-h' || word === 'help');
-  const group = named[0];
-  const inGroup = group === undefined ? [] : await loadCommands(group);
-  if (asked && (group === undefined || inGroup.length > 0)) {
-    const help = inGroup.length > 0 ? commandHelp(inGroup) : generalHelp(await loadCommands());
+  const { group, commands } = await findGroup(named);
+  if (asked && (named.length === 0 || commands.length > 0)) {
+    const help = commands.length > 0 ? commandHelp(commands) : generalHelp(await loadCommands());
     output.result({ help }, help);
     return;
   }
-  const known = inGroup.map(({ name }) => name).join(', ');
-  const unknown = `There is no command "${named.slice(0, inGroup.length > 0 ? 2 : 1).join(' ')}".`;
+  const known = commands.map(({ name }) => name).join(', ');
+  const unknown = `There is no command "${named.slice(0, group.length + 1).join(' ')}".`;
   throw new HoldfastError('usage', named.length === 0 ? 'No command was named.' : unknown, {
     remedy: known === '' ? 'holdfast --help lists the commands.' : `There are ${known}.`,
   });
+}
+
+/** The longest beginning of these words that commands begin with: `volume snapshot`, `repo`. */
+async function findGroup(named: readonly string[]): Promise<{
+  readonly group: readonly string[];
+  readonly commands: readonly Command[];
+}> {
+  for (const length of [2, 1]) {
+    const group = named.slice(0, length);
+    const commands = group.length === length ? await loadCommands(group.join(' ')) : [];
+    if (commands.length > 0) return { group, commands };
+  }
+  return { group: [], commands: [] };
 }
 
 function report(failure: {

@@ -104,6 +104,9 @@ test('bash completes commands, options, choices and files', async () => {
   assert.deepEqual(await complete(script, 're'), ['repo', 'restore']);
   assert.deepEqual((await complete(script, 'repo', '')).toSorted(), ['adopt', 'check', 'init']);
   assert.deepEqual(await complete(script, 'repo', 'init', '--enc'), ['--encrypt']);
+  assert.deepEqual(await complete(script, 'volume', ''), ['snapshot']);
+  assert.deepEqual(await complete(script, 'volume', 'snapshot', 'cr'), ['create']);
+  assert.deepEqual(await complete(script, 'volume', 'snapshot', 'clone', 'x', '--format', ''), ['raw', 'qcow2']);
   assert.deepEqual(await complete(script, 'repo', 'init', '--hash', ''), ['blake3', 'hmac-sha-256']);
   assert.deepEqual(await complete(script, 'backup', '--format', 'q'), ['qcow2']);
   assert.deepEqual(await complete(script, 'backup', '--storage', ''), []);

@@ -12,7 +12,7 @@ Environment: HOLDFAST_PASSPHRASE, HOLDFAST_NEW_PASSPHRASE (key add, rotate), HOL
   HOLDFAST_DEBUG=1 (trace of a failure).`;
 
 export function generalHelp(commands: readonly CommandSpecification[]): string {
-  return `${head}\n${commandLines(commands)}\n  --version        Print the version\n\n${foot}`;
+  return `${head}\n${commandLines(commands)}\n  --version               Print the version\n\n${foot}`;
 }
 
 /** Of a group: `holdfast repo --help`. */
@@ -21,5 +21,6 @@ export function commandHelp(commands: readonly CommandSpecification[]): string {
 }
 
 function commandLines(commands: readonly CommandSpecification[]): string {
-  return commands.map(({ name, summary }) => `  ${name.padEnd(15)}  ${summary}`).join('\n');
+  const width = Math.max(15, ...commands.map(({ name }) => name.length));
+  return commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join('\n');
 }

@@ -2,15 +2,24 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findCommand, loadCommands } from './table.ts';
 
-test('one or two words name a command; the rest are its own', async () => {
+test('one to three words name a command; the rest are its own', async () => {
   assert.deepEqual(findCommand(['repo', 'init', '--storage', 'x'])?.words, ['--storage', 'x']);
   assert.deepEqual(findCommand(['backup', 'disk.raw'])?.words, ['disk.raw']);
+  assert.deepEqual(findCommand(['volume', 'snapshot', 'list', 'a', 'b'])?.words, ['a', 'b']);
   assert.deepEqual(findCommand(['points'])?.words, []);
   assert.equal((await findCommand(['key', 'list'])?.load())?.name, 'key list');
 });
 
 test('what names no command is not found', () => {
-  for (const words of [[], ['repo'], ['bakcup'], ['--help'], ['toString'], ['--json', 'points']]) {
+  for (const words of [
+    [],
+    ['repo'],
+    ['volume', 'snapshot'],
+    ['bakcup'],
+    ['--help'],
+    ['toString'],
+    ['--json', 'points'],
+  ]) {
     assert.equal(findCommand(words), undefined, words.join(' '));
   }
 });

@@ -26,6 +26,11 @@ const loaders: ReadonlyMap<string, Loader> = new Map(
     'key list': () => import('../commands/key-list.ts'),
     'key export': () => import('../commands/key-export.ts'),
     'storage check': () => import('../commands/storage-check.ts'),
+    'volume snapshot create': () => import('../commands/volume-snapshot-create.ts'),
+    'volume snapshot list': () => import('../commands/volume-snapshot-list.ts'),
+    'volume snapshot delete': () => import('../commands/volume-snapshot-delete.ts'),
+    'volume snapshot revert': () => import('../commands/volume-snapshot-revert.ts'),
+    'volume snapshot clone': () => import('../commands/volume-snapshot-clone.ts'),
     'vm list': () => import('../commands/vm-list.ts'),
     completion: () => import('../commands/completion.ts'),
   }),
@@ -37,9 +42,9 @@ export type FoundCommand = {
   readonly words: readonly string[];
 };
 
-/** The command that the first one or two words name. */
+/** The command that the first words name, one to three of them. */
 export function findCommand(words: readonly string[]): FoundCommand | undefined {
-  for (const length of [2, 1]) {
+  for (const length of [3, 2, 1]) {
     const loader = loaders.get(words.slice(0, length).join(' '));
     if (loader && words.length >= length) {
       return { load: async () => (await loader()).command, words: words.slice(length) };
@@ -48,7 +53,7 @@ export function findCommand(words: readonly string[]): FoundCommand | undefined 
   return undefined;
 }
 
-/** Commands whose name begins with this word (`repo`), or all. */
+/** Commands whose name begins with these words (`repo`, `volume snapshot`), or all. */
 export async function loadCommands(group?: string): Promise<readonly Command[]> {
   const wanted = [...loaders].filter(([name]) => group === undefined || name.startsWith(`${group} `));
   return await Promise.all(wanted.map(async ([, load]) => (await load()).command));

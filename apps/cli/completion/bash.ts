@@ -1,32 +1,31 @@
 /** Completion for bash, without the bash-completion package. */
 import type { CommandSpecification } from '../command/specification.ts';
-import { type ArgumentWord, commandWords, type FlagWord, firstWords, secondWords } from './words.ts';
+import { type ArgumentWord, commandWords, type FlagWord, nextWords } from './words.ts';
 
 export function bashCompletion(commands: readonly CommandSpecification[]): string {
-  const groups = secondWords(commands);
+  const { top, groups } = beginnings(commands);
   const names = commands.map(({ name }) => `"${name}"`).join(' | ');
   return `# bash completion for holdfast; made by: holdfast completion bash
 _holdfast() {
-  local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD - 1]} words='' kind='' command
+  local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD - 1]} words='' kind='' command length
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W '${[...firstWords(commands).keys()].join(' ')} --help --version' -- "$current"))
+    COMPREPLY=($(compgen -W '${top.join(' ')} --help --version' -- "$current"))
     return
   fi
-  if ((COMP_CWORD == 2)); then
-    case \${COMP_WORDS[1]} in
-${[...groups].map(([group, members]) => `      ${group}) words='${members.map(({ name }) => name.slice(group.length + 1)).join(' ')}' ;;`).join('\n')}
-    esac
-    if [[ -n $words ]]; then
-      COMPREPLY=($(compgen -W "$words" -- "$current"))
-      return
-    fi
-  fi
-  command="\${COMP_WORDS[1]} \${COMP_WORDS[2]}"
-  case $command in
-    ${names}) ;;
-    *) command=\${COMP_WORDS[1]} ;;
+  case "\${COMP_WORDS[*]:1:COMP_CWORD-1}" in
+${groups.map(([beginning, words]) => `    "${beginning}") words='${words.join(' ')}' ;;`).join('\n')}
   esac
+  if [[ -n $words ]]; then
+    COMPREPLY=($(compgen -W "$words" -- "$current"))
+    return
+  fi
+  for length in 3 2 1; do
+    command="\${COMP_WORDS[*]:1:length}"
+    case $command in
+      ${names}) break ;;
+    esac
+  done
   case "$command $before" in
 ${commands.flatMap(valueCases).join('\n')}
     *)
@@ -42,6 +41,14 @@ ${commands.map(wordCase).join('\n')}
   esac
 }
 complete -F _holdfast holdfast`;
+}
+
+function beginnings(commands: readonly CommandSpecification[]): {
+  readonly top: readonly string[];
+  readonly groups: readonly (readonly [beginning: string, words: readonly string[]])[];
+} {
+  const next = [...nextWords(commands)].map(([beginning, words]) => [beginning, [...words.keys()]] as const);
+  return { top: next.find(([beginning]) => beginning === '')?.[1] ?? [], groups: next.filter(([text]) => text !== '') };
 }
 
 function valueCases(command: CommandSpecification): readonly string[] {

@@ -1,6 +1,6 @@
 /** Completion for fish. */
 import type { CommandSpecification } from '../command/specification.ts';
-import { type ArgumentWord, commandWords, type FlagWord, firstWords, secondWords } from './words.ts';
+import { type ArgumentWord, commandWords, type FlagWord, nextWords } from './words.ts';
 
 export function fishCompletion(commands: readonly CommandSpecification[]): string {
   const lines = [
@@ -15,18 +15,17 @@ export function fishCompletion(commands: readonly CommandSpecification[]): strin
     'end',
     'complete -c holdfast -f',
     'complete -c holdfast -n "__holdfast_is_at 1" -l version -d "Print the version"',
-    ...[...firstWords(commands)].map(
-      ([word, summary]) => `complete -c holdfast -n "__holdfast_is_at 1" -a ${word} -d ${quote(summary)}`,
-    ),
-    ...[...secondWords(commands)].flatMap(([group, members]) =>
-      members.map(
-        ({ name, summary }) =>
-          `complete -c holdfast -n "__holdfast_is_at 2; and __holdfast_words_are ${group}" -a ${name.slice(group.length + 1)} -d ${quote(summary)}`,
-      ),
-    ),
+    ...[...nextWords(commands)].flatMap(([beginning, words]) => wordLines(beginning, words)),
     ...commands.flatMap(commandLines),
   ];
   return lines.join('\n');
+}
+
+function wordLines(beginning: string, words: ReadonlyMap<string, string>): readonly string[] {
+  const before = beginning === '' ? [] : beginning.split(' ');
+  const position = `__holdfast_is_at ${before.length + 1}`;
+  const place = before.length === 0 ? position : `${position}; and __holdfast_words_are ${beginning}`;
+  return [...words].map(([word, about]) => `complete -c holdfast -n "${place}" -a ${word} -d ${quote(about)}`);
 }
 
 function commandLines(command: CommandSpecification): readonly string[] {

@@ -29,21 +29,24 @@ export function commandWords(command: CommandSpecification): CommandWords {
   };
 }
 
-/** First words of commands: `repo` once, with the summaries of what follows it. */
-export function firstWords(commands: readonly CommandSpecification[]): ReadonlyMap<string, string> {
-  const words = new Map<string, string>();
+/**
+ * The words that may come after each beginning of a command, with what they are about: after nothing (``) `repo` among
+ * others, after `repo` init, check and adopt, after `volume` snapshot, after `volume snapshot` create and so on.
+ */
+export function nextWords(commands: readonly CommandSpecification[]): ReadonlyMap<string, ReadonlyMap<string, string>> {
+  const next = new Map<string, Map<string, string>>();
   for (const { name, summary } of commands) {
-    const [first = '', second] = name.split(' ');
-    const before = words.get(first);
-    words.set(first, second === undefined ? summary : before === undefined ? second : `${before}, ${second}`);
+    const words = name.split(' ');
+    for (const [index, word] of words.entries()) {
+      const beginning = words.slice(0, index).join(' ');
+      const after = next.get(beginning) ?? new Map<string, string>();
+      const following = words[index + 1];
+      const about = after.get(word)?.split(', ') ?? [];
+      const isNew = following !== undefined && !about.includes(following);
+      if (following === undefined) after.set(word, summary);
+      else if (isNew) after.set(word, [...about, following].join(', '));
+      next.set(beginning, after);
+    }
   }
-  return words;
-}
-
-/** Second words of each group: `repo` -> init, check, adopt. */
-export function secondWords(
-  commands: readonly CommandSpecification[],
-): ReadonlyMap<string, readonly CommandSpecification[]> {
-  const groups = commands.filter(({ name }) => name.includes(' '));
-  return Map.groupBy(groups, ({ name }) => name.slice(0, name.indexOf(' ')));
+  return next;
 }

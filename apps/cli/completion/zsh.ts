@@ -1,33 +1,22 @@
 /** Completion for zsh. */
 import type { CommandSpecification } from '../command/specification.ts';
-import { type ArgumentWord, commandWords, type FlagWord, firstWords, secondWords } from './words.ts';
+import { type ArgumentWord, commandWords, type FlagWord, nextWords } from './words.ts';
 
 export function zshCompletion(commands: readonly CommandSpecification[]): string {
-  const groups = secondWords(commands);
   return `#compdef holdfast
 # zsh completion for holdfast; made by: holdfast completion zsh
 _holdfast() {
   local -a commands
-  if ((CURRENT == 2)); then
-    commands=(
-${[...firstWords(commands)].map(([word, summary]) => `      ${quote(described(word, summary))}`).join('\n')}
-    )
-    _describe command commands
-    return
-  fi
-  if ((CURRENT == 3)); then
-    case $words[2] in
-${[...groups].map(([group, members]) => groupCase(group, members)).join('\n')}
-    esac
-  fi
-  local name="$words[2] $words[3]" skip=2
-  case $name in
-    ${[...groups.values()]
-      .flat()
-      .map(({ name }) => quote(name))
-      .join(' | ')}) ;;
-    *) name=$words[2]; skip=1 ;;
+  case "\${(j: :)words[2,CURRENT-1]}" in
+${[...nextWords(commands)].map(([beginning, words]) => groupCase(beginning, words)).join('\n')}
   esac
+  local name skip
+  for skip in 3 2 1; do
+    name="\${(j: :)words[2,skip+1]}"
+    case $name in
+      ${commands.map(({ name }) => quote(name)).join(' | ')}) break ;;
+    esac
+  done
   shift $skip words
   ((CURRENT -= skip))
   case $name in
@@ -37,17 +26,15 @@ ${commands.map(commandCase).join('\n')}
 if [[ $funcstack[1] == _holdfast ]]; then _holdfast "$@"; else compdef _holdfast holdfast; fi`;
 }
 
-function groupCase(group: string, members: readonly CommandSpecification[]): string {
-  const lines = members.map(
-    ({ name, summary }) => `          ${quote(described(name.slice(group.length + 1), summary))}`,
-  );
-  return `      ${group})
-        commands=(
+function groupCase(beginning: string, words: ReadonlyMap<string, string>): string {
+  const lines = [...words].map(([word, about]) => `        ${quote(described(word, about))}`);
+  return `    ${quote(beginning)})
+      commands=(
 ${lines.join('\n')}
-        )
-        _describe command commands
-        return
-        ;;`;
+      )
+      _describe command commands
+      return
+      ;;`;
 }
 
 function commandCase(command: CommandSpecification): string {

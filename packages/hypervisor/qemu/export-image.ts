@@ -1,10 +1,9 @@
 /** Opens an image with a qemu-storage-daemon of its own and offers it over NBD on a private unix socket. */
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/base';
 import type { NbdAddress } from '../block-location.ts';
-import { sourceFileError } from '../file/file-errors.ts';
 import type { ImageFormat } from '../image-format.ts';
+import { fileDriver } from './image-options.ts';
 import type { ImageRole } from './qemu-errors.ts';
 import { type StorageDaemon, startStorageDaemon } from './storage-daemon.ts';
 
@@ -81,14 +80,6 @@ export async function exportImage(options: {
   } catch (error) {
     await daemon[Symbol.asyncDispose]();
     throw error;
-  }
-}
-
-async function fileDriver(path: string): Promise<'file' | 'host_device'> {
-  try {
-    return (await stat(path)).isBlockDevice() ? 'host_device' : 'file';
-  } catch (error) {
-    throw sourceFileError(path, error);
   }
 }
 

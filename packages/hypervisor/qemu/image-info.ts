@@ -1,5 +1,6 @@
 /** `qemu-img info` of one image, the parts that we decide by. */
 import { HoldfastError } from '@holdfast/base';
+import { qcow2Options } from './image-options.ts';
 import { type ImageRole } from './qemu-errors.ts';
 import { runQemuImg } from './qemu-img.ts';
 
@@ -20,6 +21,25 @@ export async function readImageInfo(options: {
     signal,
   });
   return parseImageInfo(output, path);
+}
+
+/** Names of the dirty bitmaps that the qcow2 image holds. @throws source_not_found, volume_busy, qemu_failed */
+export async function readBitmapNames(options: {
+  readonly path: string;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<readonly string[]> {
+  const { path, signal } = options;
+  const image = await qcow2Options({ path, locking: 'auto' });
+  const output = await runQemuImg({
+    args: ['info', '--output=json', '--image-opts', image],
+    doing: `look at the bitmaps of ${path}`,
+    role: 'volume',
+    signal,
+  });
+  const info = (parseJson(output, path) ?? {}) as {
+    readonly 'format-specific'?: { readonly data?: { readonly bitmaps?: readonly { readonly name: string }[] } };
+  };
+  return (info['format-specific']?.data?.bitmaps ?? []).map(({ name }) => name);
 }
 
 /** An image of a chain: `name` is its path, or what QEMU calls it when it is no file. */

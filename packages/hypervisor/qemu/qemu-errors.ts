@@ -4,10 +4,15 @@ import { type ErrorCode, HoldfastError } from '@holdfast/base';
 export const IN_USE_REMEDY =
   'Another program (a running virtual machine?) has the image open. Shut it down first; the disk of a running machine is backed up through libvirt, never from its file.';
 
+const LOCKED = /Failed to get .*lock|Is another process using the image/;
+
+const BUSY_REMEDY =
+  'Shut the machine down that uses it, or wait for the program; the disks of a running machine have holdfast vm snapshot.';
+
 /** Which of QEMU's failures has a code of its own, by what is in its message (QEMU 7.2 to 10). */
 const known: readonly { readonly pattern: RegExp; readonly code: ErrorCode; readonly remedy?: string }[] = [
   {
-    pattern: /Failed to get .*lock|Is another process using the image/,
+    pattern: LOCKED,
     code: 'source_unreadable',
     remedy: IN_USE_REMEDY,
   },
@@ -24,8 +29,8 @@ const known: readonly { readonly pattern: RegExp; readonly code: ErrorCode; read
   },
 ];
 
-/** Whether the image that QEMU could not handle was to be read or to be written. */
-export type ImageRole = 'source' | 'target';
+/** Whether the image that QEMU could not handle was to be read, to be written, or to be changed where it is. */
+export type ImageRole = 'source' | 'target' | 'volume';
 
 /** `text` is QEMU's message, `doing` says what we wanted ("open disk.qcow2"). */
 export function qemuError(options: {
@@ -35,6 +40,7 @@ export function qemuError(options: {
   readonly cause?: unknown;
   readonly facts?: Readonly<Record<string, string | number>>;
 }): HoldfastError {
+  if (options.role === 'volume' && LOCKED.test(options.text)) return volumeBusy(options.doing);
   const match = known.find(({ pattern }) => pattern.test(options.text));
   const code = match ? codeFor(match.code, options.role) : 'qemu_failed';
   return new HoldfastError(code, `${options.doing}: ${oneLine(options.text)}`, {
@@ -42,6 +48,11 @@ export function qemuError(options: {
     ...(options.facts && { facts: options.facts }),
     ...(match?.remedy !== undefined && { remedy: match.remedy }),
   });
+}
+
+/** `doing` could not be done because a program has the image open. */
+export function volumeBusy(doing: string): HoldfastError {
+  return new HoldfastError('volume_busy', `${doing}: the image is in use`, { remedy: BUSY_REMEDY });
 }
 
 function codeFor(code: ErrorCode, role: ImageRole): ErrorCode {

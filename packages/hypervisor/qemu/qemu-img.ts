@@ -26,11 +26,14 @@ export async function runQemuImg(run: QemuImgRun): Promise<string> {
   return output;
 }
 
-/** The same, line by line: memory stays bounded however long the output is. Leaving the loop early ends the process. */
+/**
+ * The same, line by line (a report of progress ends with a carriage return, and is one too): memory stays bounded however
+ * long the output is. Leaving the loop early ends the process.
+ */
 export async function* qemuImgLines(run: QemuImgRun): AsyncGenerator<string, void, undefined> {
   let rest = '';
   for await (const chunk of streamQemuImg(run)) {
-    const lines = (rest + chunk).split('\n');
+    const lines = (rest + chunk).split(/[\n\r]/);
     rest = lines.pop() ?? '';
     yield* lines;
   }

@@ -1,0 +1,149 @@
+/** A new volume from a snapshot of an image, also while a virtual machine runs on that image. */
+import { randomBytes } from 'node:crypto';
+import { link, open, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { HoldfastError, hasCode } from '@holdfast/base';
+import { targetFileError } from '../file/file-errors.ts';
+import { FINISHED_MODE } from '../file/unfinished.ts';
+import type { ImageFormat } from '../image-format.ts';
+import { type Qcow2Snapshot, readQcow2Snapshots } from '../qcow2/read-snapshots.ts';
+import { readImageInfo } from '../qemu/image-info.ts';
+import { qcow2Options } from '../qemu/image-options.ts';
+import { qemuImgLines, runQemuImg } from '../qemu/qemu-img.ts';
+import { findSnapshot } from './snapshot-name.ts';
+
+export type CloneRequest = {
+  readonly path: string;
+  /** Name or id. */
+  readonly snapshot: string;
+  readonly target: { readonly path: string; readonly format: ImageFormat };
+  /** Of the disk, holes and all. */
+  readonly onProgress?: ((progress: { readonly doneBytes: number; readonly totalBytes: number }) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+};
+
+/**
+ * The new image is sparse, stands alone (no backing file), and appears under its name when it is whole and durable; until
+ * then it is `.NAME.RANDOM.unfinished` beside it, which nobody removes after a kill -9. The image's lock is not taken:
+ * clusters of a snapshot do not change as long as the snapshot is there, which is looked at again at the end.
+ * @throws snapshot_not_found, snapshot_ambiguous, target_exists, target_full, target_unwritable, source_changed when the
+ *   snapshot was deleted meanwhile, image_unsupported, image_damaged, source_not_found, source_unreadable, qemu_failed
+ */
+export async function cloneSnapshot(request: CloneRequest): Promise<Qcow2Snapshot> {
+  const { path, target, signal } = request;
+  const image = await readQcow2Snapshots({ path, signal });
+  const snapshot = findSnapshot(image.snapshots, request.snapshot, path);
+  refuseCutOff({ path, snapshot, sizeBytes: image.sizeBytes });
+  await refuseExisting(target.path);
+  const unfinished = join(
+    dirname(target.path),
+    `.${basename(target.path)}.${randomBytes(4).toString('hex')}.unfinished`,
+  );
+  try {
+    await createFile(unfinished);
+    await convert({ ...request, snapshot, unfinished });
+    await refuseUnlessStill({ path, snapshot, signal });
+    await flush(unfinished);
+    await publish(unfinished, target.path);
+  } finally {
+    await unlink(unfinished).catch(() => undefined);
+  }
+  return snapshot;
+}
+
+/** QEMU reads a snapshot as large as the disk is now: of one that was larger it leaves the end out without a word. */
+function refuseCutOff(image: {
+  readonly path: string;
+  readonly snapshot: Qcow2Snapshot;
+  readonly sizeBytes: number;
+}): void {
+  const { path, snapshot, sizeBytes } = image;
+  if (snapshot.sizeBytes <= sizeBytes) return;
+  const detail = `${path} has shrunk from ${snapshot.sizeBytes} to ${sizeBytes} bytes since the snapshot ${snapshot.name}`;
+  throw new HoldfastError('image_unsupported', detail, {
+    remedy: `Make it large again first: qemu-img resize ${path} ${snapshot.sizeBytes}, or virsh blockresize while its machine runs.`,
+    facts: { path, size_bytes: sizeBytes, snapshot_size_bytes: snapshot.sizeBytes },
+  });
+}
+
+async function refuseExisting(path: string): Promise<void> {
+  try {
+    await stat(path);
+  } catch {
+    return;
+  }
+  throw exists(path);
+}
+
+function exists(path: string): HoldfastError {
+  return new HoldfastError('target_exists', `${path} exists already`, {
+    remedy: 'Choose another path.',
+    facts: { path },
+  });
+}
+
+async function createFile(path: string): Promise<void> {
+  try {
+    await (await open(path, 'wx', FINISHED_MODE)).close();
+  } catch (error) {
+    throw targetFileError(path, error);
+  }
+}
+
+async function convert(
+  request: Omit<CloneRequest, 'snapshot'> & { readonly snapshot: Qcow2Snapshot; readonly unfinished: string },
+): Promise<void> {
+  const { path, snapshot, target, unfinished, onProgress, signal } = request;
+  const { format } = target;
+  const source = await qcow2Options({ path, locking: 'off' });
+  const doing = `copy the snapshot ${snapshot.name} of ${path} to ${target.path}`;
+  const args = ['convert', '-p', '-l', `snapshot.id=${snapshot.id}`, '--image-opts', source, '-O', format];
+  for await (const line of qemuImgLines({ args: [...args, `file:${unfinished}`], doing, role: 'target', signal })) {
+    const percent = /\((\d+\.\d+)\/100%\)/.exec(line)?.[1];
+    if (percent === undefined) continue;
+    onProgress?.({
+      doneBytes: Math.floor((snapshot.sizeBytes * Number(percent)) / 100),
+      totalBytes: snapshot.sizeBytes,
+    });
+  }
+  const { virtualSizeBytes } = await readImageInfo({ path: unfinished, format, role: 'target', signal });
+  if (virtualSizeBytes === snapshot.sizeBytes) return;
+  // The disk has grown since: what lies beyond its old end is not of the snapshot.
+  const resize = ['resize', '-q', '--shrink', '-f', format, `file:${unfinished}`, String(snapshot.sizeBytes)];
+  await runQemuImg({ args: resize, doing, role: 'target', signal });
+}
+
+async function refuseUnlessStill(options: {
+  readonly path: string;
+  readonly snapshot: Qcow2Snapshot;
+  readonly signal: AbortSignal | undefined;
+}): Promise<void> {
+  const { path, snapshot, signal } = options;
+  const { snapshots } = await readQcow2Snapshots({ path, signal });
+  const isStill = snapshots.some(({ id, name, takenAtMs }) => {
+    return id === snapshot.id && name === snapshot.name && takenAtMs === snapshot.takenAtMs;
+  });
+  if (isStill) return;
+  throw new HoldfastError('source_changed', `the snapshot ${snapshot.name} of ${path} was deleted while it was read`);
+}
+
+async function flush(path: string): Promise<void> {
+  try {
+    await using handle = await open(path, 'r+');
+    await handle.sync();
+  } catch (error) {
+    throw targetFileError(path, error);
+  }
+}
+
+/** Never takes the place of another file. */
+async function publish(unfinished: string, path: string): Promise<void> {
+  try {
+    await link(unfinished, path);
+    await using directory = await open(dirname(path), 'r');
+    await directory.sync();
+  } catch (error) {
+    const reason = targetFileError(path, error);
+    throw hasCode(reason, 'target_exists') ? exists(path) : reason;
+  }
+}
