@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode } from '@holdfast/base';
 import { type LibvirtHost, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
 import type { Domain } from './domain.ts';
@@ -26,9 +29,9 @@ after(async () => {
 });
 
 /** Of vda alone; with a checkpoint of it when one is named, and of the raw vdb too when asked for. */
-function backup(options: { since?: string; checkpoint?: string; raw?: boolean } = {}) {
+function documents(options: { since?: string; checkpoint?: string; raw?: boolean } = {}) {
   const { since, checkpoint, raw = false } = options;
-  return domain.beginBackup({
+  return {
     backupXml: `<domainbackup mode='pull'>
       ${since === undefined ? '' : `<incremental>${since}</incremental>`}
       <server transport='unix' socket='${join(directory, 'nbd')}'/>
@@ -42,7 +45,11 @@ function backup(options: { since?: string; checkpoint?: string; raw?: boolean } 
       `<domaincheckpoint><name>${checkpoint}</name><disks>
         <disk name='vda' checkpoint='bitmap'/><disk name='vdb' checkpoint='${raw ? 'bitmap' : 'no'}'/>
       </disks></domaincheckpoint>`,
-  });
+  };
+}
+
+async function backup(options: Parameters<typeof documents>[0] = {}): Promise<void> {
+  await domain.beginBackup(documents(options));
 }
 
 test('only a running machine is backed up', async () => {
@@ -62,6 +69,34 @@ test('a backup is a job until it is ended, with a checkpoint that the next one g
   assert.match(await domain.checkpoints.xml({ checkpoint: 'second' }), /<parent>\s*<name>first</);
   await domain.checkpoints.remove({ checkpoint: 'first' });
   assert.deepEqual(await domain.checkpoints.list(), ['second']);
+});
+
+test('a guest is frozen while its backup begins, and each step says what became of it', async () => {
+  const done = await domain.beginFrozenBackup({ ...documents({ checkpoint: 'third' }), agentTimeoutMs: 10_000 });
+  assert.deepEqual([done.frozen, done.begun, done.thawed], [2, true, 2]);
+  assert.ok(done.frozenMs > 0);
+  assert.equal(await domain.agent.freezeState(), 'thawed');
+  await domain.abortJob();
+  await domain.checkpoints.remove({ checkpoint: 'third' });
+
+  const failed = await domain.beginFrozenBackup({ ...documents({ since: 'none' }), agentTimeoutMs: 10_000 });
+  assert.deepEqual([failed.frozen, failed.thawed], [2, 2]);
+  assert.ok(hasCode(failed.begun, 'checkpoint_not_found'));
+  assert.match(failed.begun.message, /^begin a backup of [^;]*$/);
+});
+
+test('a guest is thawed also when the program that froze it is killed', async () => {
+  const script = `
+    const { Virsh } = await import(${JSON.stringify(import.meta.resolve('./virsh.ts'))});
+    const agent = (command) => ({ args: ['qemu-agent-command', '${domain.uuid}', JSON.stringify({ execute: command })], doing: command });
+    const wait = { args: ['event', '--event', 'reboot', '--timeout', '3'], doing: 'wait' };
+    await new Virsh('${host.uri}').runTogether([agent('guest-fsfreeze-freeze'), wait, agent('guest-fsfreeze-thaw')]);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
+  while ((await domain.agent.freezeState()) !== 'frozen') await sleep(20);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.equal(await domain.agent.freezeState(), 'frozen');
+  while ((await domain.agent.freezeState()) !== 'thawed') await sleep(100);
 });
 
 test('what cannot be is told apart: no such checkpoint, a raw disk, XML that is none, a socket out of reach', async () => {

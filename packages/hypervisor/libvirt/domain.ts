@@ -3,9 +3,10 @@
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { DomainCheckpoints } from './domain-checkpoints.ts';
 import { type DomainState, type DomainStatus, isActive, parseDomainStatus } from './domain-state.ts';
+import { beginFrozenBackup, type FrozenBackup } from './frozen-backup.ts';
 import { GuestAgent } from './guest-agent.ts';
 import { pause } from './pause.ts';
-import type { Virsh } from './virsh.ts';
+import type { Virsh, VirshRun } from './virsh.ts';
 
 export type CallOptions = { readonly signal?: AbortSignal | undefined };
 
@@ -134,10 +135,29 @@ export class Domain {
   async beginBackup(
     request: { readonly backupXml: string; readonly checkpointXml?: string | undefined } & CallOptions,
   ): Promise<void> {
+    await this.#virsh.run(this.#backupRun(request));
+  }
+
+  /**
+   * The same with the guest's file systems frozen meanwhile, by one process that thaws them also when we are killed. None
+   * of the three steps keeps the next from being tried: a backup that was to be consistent and is not is for the
+   * caller to abort.
+   */
+  async beginFrozenBackup(request: {
+    readonly backupXml: string;
+    readonly checkpointXml?: string | undefined;
+    /** For each of freeze and thaw; whole seconds, rounded up. */
+    readonly agentTimeoutMs: number;
+  }): Promise<FrozenBackup> {
+    const { name, uuid } = this;
+    const { agentTimeoutMs } = request;
+    return await beginFrozenBackup({ virsh: this.#virsh, name, uuid, begin: this.#backupRun(request), agentTimeoutMs });
+  }
+
+  #backupRun(request: { backupXml: string; checkpointXml?: string | undefined } & CallOptions): VirshRun {
     const { backupXml, checkpointXml, signal } = request;
     const documents = [backupXml, ...(checkpointXml === undefined ? [] : [checkpointXml])];
-    const doing = `begin a backup of ${this.name}`;
-    await this.#virsh.run({ args: ['backup-begin', this.uuid], documents, doing, signal });
+    return { args: ['backup-begin', this.uuid], documents, doing: `begin a backup of ${this.name}`, signal };
   }
 
   /** Ends the running job and waits until it is gone. @throws vm_state_invalid when there is none */

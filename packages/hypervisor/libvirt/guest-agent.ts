@@ -5,6 +5,7 @@
  */
 
 import { HoldfastError, KiB } from '@holdfast/base';
+import { agentAnswer, agentRun, countOf, record, unexpected } from './agent-request.ts';
 import type { CallOptions } from './domain.ts';
 import { pause } from './pause.ts';
 import type { Virsh } from './virsh.ts';
@@ -40,9 +41,6 @@ export type GuestProgramResult = {
 
 export type GuestSystem = { readonly id?: string; readonly prettyName?: string; readonly kernel?: string };
 
-const TIMEOUT_MS = 10_000;
-/** libvirt's own work around the agent's answer. */
-const MARGIN_MS = 20_000;
 /** Between two questions whether a program in the guest has ended. */
 const PROGRAM_POLL_MS = 100;
 
@@ -131,28 +129,9 @@ export class GuestAgent {
 
   /** A command of the agent, and what it returns. */
   async #command(command: string, args: Readonly<Record<string, unknown>>, call: AgentCall): Promise<unknown> {
-    const limit = seconds(call);
-    const doing = `${command} in ${this.#name}`;
-    const words = JSON.stringify({ execute: command, arguments: args });
-    const output = await this.#virsh.run({
-      args: ['qemu-agent-command', this.#uuid, `--timeout=${limit}`, words],
-      doing,
-      timeoutMs: limit * 1000 + MARGIN_MS,
-      signal: call.signal,
-    });
-    const reply = record(JSON.parse(output));
-    if (!('return' in reply)) throw unexpected(doing, reply);
-    return reply['return'];
+    const run = agentRun({ name: this.#name, uuid: this.#uuid, command, args, ...call });
+    return agentAnswer(await this.#virsh.run(run), run.doing);
   }
-}
-
-function seconds({ timeoutMs = TIMEOUT_MS }: AgentCall): number {
-  return Math.ceil(timeoutMs / 1000);
-}
-
-function countOf(value: unknown, doing: string): number {
-  if (typeof value === 'number') return value;
-  throw unexpected(doing, value);
 }
 
 function programResult(status: Readonly<Record<string, unknown>>, limitBytes: number): GuestProgramResult {
@@ -174,12 +153,4 @@ function programResult(status: Readonly<Record<string, unknown>>, limitBytes: nu
 function tooLong(name: string, { program, timeoutMs }: GuestProgram): HoldfastError {
   const detail = `${program} in ${name} did not end within ${timeoutMs / 1000} s and was killed`;
   return new HoldfastError('guest_command_timeout', detail, { facts: { vm: name, program } });
-}
-
-function unexpected(doing: string, answer: unknown): HoldfastError {
-  return new HoldfastError('guest_command_failed', `${doing}: ${JSON.stringify(answer)} is no answer to it`);
-}
-
-function record(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
 }

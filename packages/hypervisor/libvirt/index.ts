@@ -5,6 +5,7 @@ export { type DomainState, type DomainStatus, isActive } from './domain-state.ts
 export type { ChainImage, DiskSource, DomainDisk } from './domain-xml/disk.ts';
 export { type AgentChannel, describeDomain, type DomainDescription } from './domain-xml/domain-description.ts';
 export { type DiskPlace, type DomainChanges, editDomain } from './domain-xml/edit-domain.ts';
+export type { FrozenBackup } from './frozen-backup.ts';
 export type {
   AgentCall,
   FreezeState,

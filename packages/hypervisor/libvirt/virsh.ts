@@ -1,15 +1,11 @@
-/**
- * The one place that runs virsh: a process for each call (17-20 ms), its English messages, its end awaited. It stands in
- * a session of its own, so that Ctrl-C at a terminal cannot cut a call in half: only the signal given ends it.
- */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { once } from 'node:events';
+/** The one way to libvirt: calls of virsh (17-20 ms each), their documents in files, their English answers. */
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
-import { HoldfastError, MiB } from '@holdfast/base';
+import { HoldfastError } from '@holdfast/base';
 import { libvirtError } from './libvirt-errors.ts';
+import { runVirshProcess, type VirshEnd } from './virsh-process.ts';
 
 export type VirshRun = {
   /** The command and its words. A word that begins with a dash and is no option must be given as `--option=value`. */
@@ -22,14 +18,12 @@ export type VirshRun = {
   readonly signal?: AbortSignal | undefined;
 };
 
+export type Outcome =
+  | { readonly ok: true; readonly output: string; readonly endedMs: number }
+  | { readonly ok: false; readonly error: HoldfastError; readonly endedMs: number };
+
 /** libvirt itself waits up to 30 s for a lock before it answers. */
 const TIMEOUT_MS = 60_000;
-/** The XML of a machine is some 10 KB; an agent's answer holds at most 16 MiB in base64. */
-const OUTPUT_LIMIT_BYTES = 64 * MiB;
-/** Of `env`, for a program that it does not find. */
-const NOT_INSTALLED = 127;
-/** Error output kept for messages. */
-const STDERR_LIMIT_CHARACTERS = 8192;
 
 export class Virsh {
   readonly uri: string;
@@ -44,72 +38,90 @@ export class Virsh {
    * @throws libvirt_timeout, and what libvirt-errors.ts derives from the message
    */
   async run(run: VirshRun): Promise<string> {
-    const { documents = [] } = run;
-    if (documents.length === 0) return await this.#run(run, run.args);
-    const directory = await mkdtemp(join(tmpdir(), 'holdfast-virsh-'));
-    try {
-      const paths = documents.map((_, index) => join(directory, `${index}.xml`));
-      for (const [index, path] of paths.entries()) await writeFile(path, documents[index] ?? '');
-      return await this.#run(run, [...run.args, ...paths]);
-    } finally {
-      await rm(directory, { recursive: true, force: true });
-    }
+    const { doing, timeoutMs = TIMEOUT_MS, signal } = run;
+    await using documents = await writeDocuments([run]);
+    const words = documents.words[0] ?? [];
+    const end = await runVirshProcess({ uri: this.uri, words, timeoutMs, signal });
+    if (end.code === 0) return end.stdout;
+    throw failure({ doing, end, text: end.stderr, timeoutMs });
   }
 
-  async #run({ doing, timeoutMs = TIMEOUT_MS, signal }: VirshRun, args: readonly string[]): Promise<string> {
-    signal?.throwIfAborted();
-    const child = spawn('env', ['LC_ALL=C', 'virsh', '--quiet', '--connect', this.uri, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
+  /**
+   * Calls one after the other by one process over one connection, all of them whatever becomes of those before. Neither the
+   * signals of the calls nor the death of this program stop it on its way; their time limits together do.
+   * @returns an outcome for each, with when it ended (performance.now())
+   * @throws libvirt_unreachable when virsh is not installed
+   */
+  async runTogether(runs: readonly VirshRun[]): Promise<readonly Outcome[]> {
+    await using documents = await writeDocuments(runs);
+    // Told on both outputs after each call; virsh puts "error: " before it on stderr and nothing after it on stdout.
+    const marks = runs.map(() => `end-${randomUUID()}`);
+    const script = documents.words.map(
+      (words, index) => `${words.map(quoted).join(' ')}; echo --err ${marks[index]}; echo ${marks[index]}`,
+    );
+    const timeoutMs = runs.reduce((sum, run) => sum + (run.timeoutMs ?? TIMEOUT_MS), 0);
+    const endedMs: number[] = [];
+    const onErrorText = (text: string): void => {
+      while (endedMs.length < marks.length && text.includes(marks[endedMs.length] ?? ''))
+        endedMs.push(performance.now());
+    };
+    const end = await runVirshProcess({ uri: this.uri, words: [script.join('; ')], timeoutMs, onErrorText });
+    const rest = { stdout: end.stdout, stderr: end.stderr };
+    return runs.map(({ doing }, index) => {
+      const mark = marks[index] ?? '';
+      const at = endedMs[index] ?? performance.now();
+      const [output, text] = [takeUntil(rest, 'stdout', mark), takeUntil(rest, 'stderr', `error: ${mark}\n`)];
+      if (output !== undefined && text !== undefined && !/^error: /m.test(text))
+        return { ok: true, output, endedMs: at };
+      const error = failure({ doing, end, text: text ?? end.stderr, timeoutMs });
+      return { ok: false, error, endedMs: at };
     });
-    const limit = AbortSignal.timeout(timeoutMs);
-    const stop = AbortSignal.any([limit, ...(signal ? [signal] : [])]);
-    const kill = (): void => void child.kill('SIGKILL');
-    stop.addEventListener('abort', kill, { once: true });
-    const { error, exitCode, stdout, stderr } = await outcome(child);
-    stop.removeEventListener('abort', kill);
-    signal?.throwIfAborted();
-    if (exitCode === NOT_INSTALLED) throw virshMissing();
-    if (exitCode === 0) return stdout;
-    if (limit.aborted) {
-      throw new HoldfastError('libvirt_timeout', `${doing}: no answer within ${timeoutMs / 1000} s`);
-    }
-    throw libvirtError({ doing, text: stderr || `virsh ended with ${exitCode ?? String(error)}`, cause: error });
   }
 }
 
-type Outcome = {
-  readonly error?: unknown;
-  readonly exitCode?: number | string;
-  readonly stdout: string;
-  readonly stderr: string;
-};
+/** Takes what comes before the mark off the text; undefined when the mark is not there. */
+function takeUntil(
+  rest: { stdout: string; stderr: string },
+  name: 'stdout' | 'stderr',
+  mark: string,
+): string | undefined {
+  const at = rest[name].indexOf(mark);
+  if (at < 0) return undefined;
+  const text = rest[name].slice(0, at);
+  rest[name] = rest[name].slice(at + mark.length);
+  return text;
+}
 
-/** Never rejects. Too much output ends the process. */
-async function outcome(child: ChildProcessByStdio<null, Readable, Readable>): Promise<Outcome> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes <= OUTPUT_LIMIT_BYTES) chunks.push(chunk);
-    else child.kill('SIGKILL');
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    if (stderr.length < STDERR_LIMIT_CHARACTERS) stderr += text;
-  });
-  const output = (): Pick<Outcome, 'stdout' | 'stderr'> => ({ stdout: Buffer.concat(chunks).toString('utf8'), stderr });
+function failure(options: { doing: string; end: VirshEnd; text: string; timeoutMs: number }): HoldfastError {
+  const { doing, end, text, timeoutMs } = options;
+  if (end.timedOut) return new HoldfastError('libvirt_timeout', `${doing}: no answer within ${timeoutMs / 1000} s`);
+  return libvirtError({ doing, text: text.trim() === '' ? `virsh ended with ${end.code}` : text });
+}
+
+/** virsh takes quotes as a shell does. */
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/** The words of each call, with the paths of its documents at their end. */
+async function writeDocuments(
+  runs: readonly VirshRun[],
+): Promise<AsyncDisposable & { readonly words: readonly (readonly string[])[] }> {
+  if (runs.every(({ documents = [] }) => documents.length === 0)) {
+    return { words: runs.map(({ args }) => args), [Symbol.asyncDispose]: () => Promise.resolve() };
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'holdfast-virsh-'));
+  const remove = (): Promise<void> => rm(directory, { recursive: true, force: true });
   try {
-    const [code, signalName] = (await once(child, 'close')) as [number | null, string | null];
-    return { exitCode: code ?? signalName ?? 'unknown', ...output() };
+    const words: string[][] = [];
+    for (const [number, { args, documents = [] }] of runs.entries()) {
+      const paths = documents.map((_, index) => join(directory, `${number}-${index}.xml`));
+      for (const [index, path] of paths.entries()) await writeFile(path, documents[index] ?? '');
+      words.push([...args, ...paths]);
+    }
+    return { words, [Symbol.asyncDispose]: remove };
   } catch (error) {
-    return { error, ...output() };
+    await remove();
+    throw error;
   }
-}
-
-function virshMissing(): HoldfastError {
-  return new HoldfastError('libvirt_unreachable', 'the program virsh is not installed', {
-    remedy: 'apt-get install libvirt-clients',
-    facts: { program: 'virsh' },
-  });
 }
