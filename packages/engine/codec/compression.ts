@@ -8,6 +8,8 @@ import { compressorsOf, decompressors, type ZstdStreams } from './zstd-streams.t
 
 /** Below this a call on the spot is quicker than one through the pool (a hop measured 50-100 us). */
 const inlineBytes = 32 * KiB;
+/** The same where memory is given, which a call on the spot cannot use. */
+const inlineDespiteMemoryBytes = 4 * KiB;
 
 export const compressionLevels = { fast: 1, archive: 3 } as const;
 export type CompressionLevel = (typeof compressionLevels)[keyof typeof compressionLevels];
@@ -46,7 +48,7 @@ export async function compress(plain: Buffer, level: CompressionLevel, into?: Bu
  */
 export async function decompress(packed: Buffer, plainBytes: number, into?: Buffer): Promise<Buffer> {
   const parts =
-    plainBytes <= inlineBytes
+    plainBytes <= (into ? inlineDespiteMemoryBytes : inlineBytes)
       ? [
           zstdDecompressSync(packed, {
             chunkSize: Math.max(1024, plainBytes),

@@ -8,10 +8,13 @@ import type { SlotSets } from './slot-sets.ts';
 
 const headBytes = 34;
 
-/** @throws repository_damaged */
+let scratch = Buffer.alloc(0);
+
+/** Memory of its own. @throws repository_damaged */
 export function digestOfPage(content: Buffer): Buffer {
   // A slot takes a byte or more in the page and a bit here; the heads are of nearly the same length.
-  const digest = Buffer.alloc(content.length);
+  if (scratch.length < content.length) scratch = Buffer.alloc(content.length);
+  const digest = scratch.fill(0, 0, content.length);
   let end = 0;
   let bitsAt = 0;
   scanTablePage(content, {
@@ -26,7 +29,7 @@ export function digestOfPage(content: Buffer): Buffer {
       if (count > 0) digest[bitsAt + (slot >>> 3)]! |= 1 << (slot & 7);
     },
   });
-  return digest.subarray(0, end);
+  return Buffer.from(digest.subarray(0, end));
 }
 
 /** What the page uses, pack by pack; slots ascending. */

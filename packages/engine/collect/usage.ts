@@ -8,12 +8,13 @@ import { decodeManifest, type Manifest } from '../manifest/manifest.ts';
 import { doesCount, type PointState, PointStates, type TrashState } from '../manifest/point-states.ts';
 import { listPointKeys, type PointKey } from '../manifest/points.ts';
 import type { SlotPlace } from '../pack/forwardings.ts';
-import { type FrameReference, readFrame } from '../pack/frame-reader.ts';
+import type { FrameReference } from '../pack/frame-reader.ts';
 import { parsePointKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { settledVerdictOf } from '../session/fences.ts';
 import type { PackCensus } from './pack-census.ts';
-import { addPage, digestOfPage } from './page-digest.ts';
+import { addPage } from './page-digest.ts';
+import { PageDigestReader } from './page-digest-reader.ts';
 import { RecordLog } from './record-log.ts';
 import { SlotSets } from './slot-sets.ts';
 
@@ -262,6 +263,7 @@ export class Usage implements AsyncDisposable {
         if (!this.#digests.names.has(name)) wanted.set(name, number);
       }
     }
+    const reader = new PageDigestReader({ repository, atOnce: readLanes });
     const unreadable = new Set<number>();
     await runLanes({
       jobs: wanted,
@@ -269,11 +271,7 @@ export class Usage implements AsyncDisposable {
       signal,
       run: async ([name, number]) => {
         try {
-          const { reference } = this.#pages[number]!;
-          await this.#digests.add(
-            name,
-            digestOfPage(await readFrame(repository, { kind: 'tablePage', reference, signal })),
-          );
+          await this.#digests.add(name, await reader.read(this.#pages[number]!.reference, signal));
         } catch (error) {
           if (!hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
           unreadable.add(number);

@@ -14,17 +14,25 @@ export type FrameReference = { readonly id: Buffer; readonly location: ChunkLoca
 
 /**
  * Plaintext of one frame.
+ * @param request.memory for it as it is stored and for the plaintext, each used if it is long enough; the answer may be a
+ *   view of it
  * @throws chunk_corrupt (damaged or missing), repository_damaged (its forwarding is), key_missing, storage errors
  */
 export async function readFrame(
   repository: Repository,
-  request: { readonly kind: FrameKind; readonly reference: FrameReference; readonly signal?: AbortSignal | undefined },
+  request: {
+    readonly kind: FrameKind;
+    readonly reference: FrameReference;
+    readonly memory?: { readonly stored: Buffer; readonly plain: Buffer } | undefined;
+    readonly signal?: AbortSignal | undefined;
+  },
 ): Promise<Buffer> {
-  const { kind, reference, signal } = request;
+  const { kind, reference, memory, signal } = request;
   const packKind = packKindOf(kind);
   return await followForwardings(repository, reference.location, async ({ packId, offset, storedBytes }) => {
-    const bytes = await readRange(repository, { packKind, packId, offset, length: storedBytes, signal });
-    return await repository.codec.decode(bytes, { kind, id: reference.id });
+    const range = { packKind, packId, offset, length: storedBytes };
+    const bytes = await readRange(repository, { ...range, into: memory?.stored, signal });
+    return await repository.codec.decode(bytes, { kind, id: reference.id }, memory?.plain);
   });
 }
 

@@ -3,12 +3,13 @@
  * pages, so each page is read once, and what a point needs is told by its pages.
  */
 import { hasCode, runLanes } from '@holdfast/base';
-import { digestOfPage, usesInPage } from '../collect/page-digest.ts';
+import { usesInPage } from '../collect/page-digest.ts';
+import { PageDigestReader } from '../collect/page-digest-reader.ts';
 import type { PackCensus } from '../collect/pack-census.ts';
 import { RecordLog } from '../collect/record-log.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import type { Forwardings, SlotPlace } from '../pack/forwardings.ts';
-import { type FrameReference, readFrame } from '../pack/frame-reader.ts';
+import type { FrameReference } from '../pack/frame-reader.ts';
 import type { PackKind } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 
@@ -114,6 +115,7 @@ class Collecting {
 
   async #read(pages: Iterable<Page>, keep: (page: Page, digest: Buffer) => Promise<void>): Promise<void> {
     const { repository, signal } = this.#request;
+    const reader = new PageDigestReader({ repository, atOnce: pageLanes });
     await runLanes({
       jobs: pages,
       lanes: pageLanes,
@@ -121,7 +123,7 @@ class Collecting {
       run: async (page) => {
         const { reference } = page;
         try {
-          const digest = digestOfPage(await readFrame(repository, { kind: 'tablePage', reference, signal }));
+          const digest = await reader.read(reference, signal);
           await this.#note(page, digest);
           await keep(page, digest);
         } catch (error) {
