@@ -190,6 +190,13 @@ export class Domain {
     return !/^Job type:\s+None\s*$/m.test(output);
   }
 
+  /** Whether it was suspended to disk: its memory comes back at the next start. */
+  async hasSavedMemory({ signal }: CallOptions = {}): Promise<boolean> {
+    const args = ['dominfo', this.uuid];
+    const output = await this.#virsh.run({ args, doing: `look at ${this.name}`, signal });
+    return /^Managed save:\s+yes\s*$/m.test(output);
+  }
+
   async #change(
     command: string,
     doing: string,

@@ -35,7 +35,7 @@ export class Libvirt {
    * @throws vm_not_found, libvirt_remote when this connection leads to another host
    */
   async domain(nameOrUuid: string, { signal }: CallOptions = {}): Promise<Domain> {
-    this.#refuseRemote();
+    this.refuseRemote();
     // virsh would take a name made of digits for the id of some running machine.
     const names = await this.domainNames({ signal });
     const found =
@@ -64,13 +64,14 @@ export class Libvirt {
    * @throws vm_definition_invalid, vm_exists (another machine has this name), vm_unsupported, libvirt_remote
    */
   async define({ xml, signal }: { readonly xml: string } & CallOptions): Promise<Domain> {
-    this.#refuseRemote();
+    this.refuseRemote();
     const { name } = describeDomain(xml);
     await this.#virsh.run({ args: ['define'], documents: [xml], doing: `define ${name}`, signal });
     return await this.domain(name, { signal });
   }
 
-  #refuseRemote(): void {
+  /** For what needs more of the host than libvirt. @throws libvirt_remote when this connection leads to another one */
+  refuseRemote(): void {
     if (this.uri.isLocal) return;
     throw new HoldfastError('libvirt_remote', `${this.uri.text} leads to another host`);
   }

@@ -12,6 +12,7 @@ import { openNbdTarget } from '../nbd/nbd-target.ts';
 import { createQcow2 } from '../qemu/create-image.ts';
 import { exportImage } from '../qemu/export-image.ts';
 import { readImageInfo } from '../qemu/image-info.ts';
+import { isSoundAfterRepair } from '../qemu/repair-image.ts';
 
 export type Qcow2TargetOptions = {
   readonly path: string;
@@ -39,7 +40,10 @@ export async function openQcow2Target(options: Qcow2TargetOptions): Promise<Bloc
     // What a crash left behind stays marked until it is whole.
     const isUnfinished = isMarkedUnfinished(await stat(path));
     if (isUnfinished) await openToOwner(path);
-    const inPlace = !isNew && (await isQcow2Of({ path, sizeBytes, signal }));
+    const inPlace =
+      !isNew &&
+      (await isQcow2Of({ path, sizeBytes, signal })) &&
+      (!isUnfinished || (await isSoundAfterRepair({ path, signal })));
     if (!inPlace) await createQcow2({ path, sizeBytes, signal });
     return await openCreated({ path, sizeBytes, isNew, isUnfinished, fresh: !inPlace, signal });
   } catch (error) {
