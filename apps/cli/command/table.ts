@@ -20,6 +20,7 @@ const loaders: ReadonlyMap<string, Loader> = new Map(
     compact: () => import('../commands/compact.ts'),
     copy: () => import('../commands/copy.ts'),
     import: () => import('../commands/import.ts'),
+    'vm restore': () => import('../commands/vm-restore.ts'),
     'key add': () => import('../commands/key-add.ts'),
     'key rotate': () => import('../commands/key-rotate.ts'),
     'key remove': () => import('../commands/key-remove.ts'),

@@ -181,6 +181,13 @@ export const errorCatalogue = {
     alert: false,
     remedy: 'Give more characters of its id.',
   },
+  point_without_machine: {
+    status: 422,
+    title: 'The restore point keeps no virtual machine',
+    retry: 'never',
+    alert: false,
+    remedy: 'Bring its disks back one by one with holdfast restore; points of holdfast vm backup keep the machine too.',
+  },
   disk_not_found: {
     status: 404,
     title: 'The restore point has no such disk',

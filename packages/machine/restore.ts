@@ -1,0 +1,10 @@
+/** Getting machines back. */
+export {
+  type MachineInPlace,
+  type ReplacedDisk,
+  restoreInPlace,
+  type RestoreInPlaceOptions,
+} from './restore/restore-in-place.ts';
+export { restoreAsNewMachine, type RestoreAsNewOptions, type RestoredMachine } from './restore/restore-as-new.ts';
+export { restoreToFile, type RestoreToFileOptions } from './restore/restore-to-file.ts';
+export type { DiskProgress, RestoredDisk } from './restore/write-disks.ts';
