@@ -5,7 +5,7 @@
 import { deterministically } from '@holdfast/testing';
 import { checkEnd, checkPoints } from './checks-fixture.ts';
 import { judgeFailure, kill, kinds, rot } from './operations-fixture.ts';
-import { BrokenPromise } from './oracle-fixture.ts';
+import { BrokenPromise, type PointRecord } from './oracle-fixture.ts';
 import { World } from './world-fixture.ts';
 
 export type HistoryOptions = {
@@ -47,6 +47,7 @@ const weights = {
   check: 6,
   stop: 4,
   kill: 4,
+  squeeze: 3,
   backup: 20,
   delete: 10,
   undelete: 4,
@@ -65,6 +66,8 @@ const faultRates = [0, 0.003, 0.01, 0.04] as const;
 /** Of choices that begin with a new operation instead of a step of those that run. */
 const beginShare = 1 / 12;
 const clockStepsMs = [1000, 20_000, 3_600_000, 26 * 3_600_000] as const;
+/** Long enough for some collections. */
+const squeezeSteps = [300, 1000] as const;
 /** Clock steps of a history stay below the 30 days of a purging record. */
 const longestHistoryMs = 25 * 24 * 3_600_000;
 const stepsToEnd = 50_000;
@@ -150,6 +153,9 @@ class History {
         }
         break;
       }
+      case 'squeeze':
+        if (!this.#squeeze()) return;
+        break;
       default:
         if (!this.#launch(choice)) return;
     }
@@ -157,13 +163,29 @@ class History {
     world.count(choice);
   }
 
+  /**
+   * Somebody hangs while the point that he reads or builds on is deleted, long enough for it to be purged and collected:
+   * what chance alone brings together once in many thousand operations. False when nobody is at such work.
+   */
+  #squeeze(): boolean {
+    const world = this.#world;
+    const users = world.busy.filter(({ operation }) => operation?.about && operation.kind !== 'delete');
+    if (users.length === 0) return false;
+    const { process, operation } = world.pick(users);
+    if (!this.#launch('delete', operation!.about)) return false;
+    process.suspend(world.pick(squeezeSteps));
+    world.say(`   #${operation!.number} is suspended, and its point is deleted`);
+    return true;
+  }
+
   /** False when everybody who could do it is busy. */
-  #launch(kind: keyof typeof kinds): boolean {
+  #launch(kind: keyof typeof kinds, about?: PointRecord): boolean {
     const world = this.#world;
     const { role, run } = kinds[kind];
     const actor = world.idle(role);
     if (!actor) return false;
     const operation = world.begin(actor, kind);
+    operation.about = about;
     world.say(`#${operation.number} ${kind} by ${actor.name}`);
     const end = (): void => {
       operation.isDone = true;

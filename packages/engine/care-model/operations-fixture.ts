@@ -84,7 +84,8 @@ async function runBackup(world: World, operation: Operation): Promise<void> {
   operation.resource = resource;
   try {
     const parent = world.chance(0.7) ? (await listPoints({ repository, resource })).points.at(-1) : undefined;
-    const before = parent && world.points.get(parent.manifest.id)?.disks;
+    operation.about = parent && world.points.get(parent.manifest.id);
+    const before = operation.about?.disks;
     const { point } = await backup({
       repository,
       resource,
@@ -133,7 +134,7 @@ function anyPoint(world: World, isWanted: (record: PointRecord) => boolean): Poi
 
 async function runDelete(world: World, operation: Operation): Promise<void> {
   const { repository } = operation.actor;
-  const record = anyPoint(world, ({ mustBeAvailable }) => mustBeAvailable);
+  const record = operation.about ?? anyPoint(world, ({ mustBeAvailable }) => mustBeAvailable);
   if (!record) return;
   const trashDays = world.busy.flatMap(({ operation: other }) => other?.trashDays ?? []);
   const { process } = operation;
@@ -167,6 +168,7 @@ async function runRestore(world: World, operation: Operation): Promise<void> {
   const record = anyPoint(world, ({ mustBeAvailable }) => mustBeAvailable);
   if (!record) return;
   world.say(`   #${operation.number} of ${record.pointId.slice(-6)}`);
+  operation.about = record;
   const name = world.pick(Object.keys(record.disks));
   const due = record.disks[name]!;
   const wasAvailable = record.watchAvailability();

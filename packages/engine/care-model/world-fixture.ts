@@ -47,6 +47,8 @@ export type Operation = {
   /** What its backup reads. */
   disks: Disks | undefined;
   resource: string | undefined;
+  /** The point that it reads, builds on, or is to delete. */
+  about: PointRecord | undefined;
   readonly points: PointRecord[];
   /** Of a collection. */
   trashDays: number | undefined;
@@ -172,6 +174,7 @@ export class World {
       sessions: new Set(),
       disks: undefined,
       resource: undefined,
+      about: undefined,
       points: [],
       trashDays: undefined,
       isDone: false,

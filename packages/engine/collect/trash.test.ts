@@ -41,6 +41,16 @@ async function bringBack(repository: Repository, point: RestorePoint): Promise<v
 const statesOf = async (repository: Repository) =>
   (await listPoints({ repository, states: everyState })).points.map(({ state }) => state);
 
+test('a point that somebody else deleted and purged just now is told as one that is not there', async () => {
+  const { repository, kept } = await story();
+  const [{ point }] = kept as [(typeof kept)[0]];
+  const points = await named(repository, point, 'available');
+  await remove(repository, point);
+  assert.equal(await purgePoint({ repository, point: points[0]! }), true);
+  await assert.rejects(deletePoints({ repository, points }), fails('point_not_found'));
+  assert.deepEqual(await statesOf(repository), ['available']);
+});
+
 test('a deleted point is hidden and whole, comes back, and can be deleted again', async () => {
   const { repository, kept } = await story();
   const [{ point, disk }] = kept as [(typeof kept)[0]];

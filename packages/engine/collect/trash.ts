@@ -86,7 +86,7 @@ export async function deletePoints(request: Request & { readonly points: readonl
   const { repository, points, signal } = request;
   for (const { key, pointId } of points) {
     signal?.throwIfAborted();
-    const { series, incrementId } = await lineageOf(repository, key, signal);
+    const { series, incrementId } = await lineageOf(repository, { key, pointId, signal });
     await change(request, pointId, (state) => {
       if (state === 'trashed') return undefined;
       if (state === 'purging') throw notInState(pointId, state);
@@ -171,16 +171,16 @@ async function change(
   }
 }
 
-/** An unreadable manifest is no reason to keep a point. */
+/** An unreadable manifest is no reason to keep a point. @throws point_not_found when somebody purged it just now */
 async function lineageOf(
   repository: Repository,
-  key: string,
-  signal: AbortSignal | undefined,
+  { key, pointId, signal }: { key: string; pointId: string; signal: AbortSignal | undefined },
 ): Promise<{ series: string | null; incrementId: number | null }> {
   try {
     const { manifest } = await readPoint(repository, key, signal);
     return { series: manifest.series, incrementId: manifest.increment_id };
   } catch (error) {
+    if (hasCode(error, 'object_not_found')) throw notInState(pointId, 'purging');
     if (!hasCode(error, 'repository_damaged')) throw error;
     return { series: null, incrementId: null };
   }
