@@ -5,7 +5,7 @@ import { type DomainState, isActive, parseDomainStatus } from './domain-state.ts
 import { type AgentChannel, describeDomain } from './domain-xml/domain-description.ts';
 import type { ChainImage, DomainDisk } from './domain-xml/disk.ts';
 import type { DomainName } from './libvirt.ts';
-import type { Virsh } from './virsh.ts';
+import type { Outcome, Virsh } from './virsh.ts';
 
 export type InventoryDisk = DomainDisk & {
   /** What the guest sees. Undefined for a drive without medium and for a disk that libvirt cannot look at. */
@@ -29,7 +29,7 @@ export type DomainInventory = DomainName & {
   readonly hostDevices: number;
 };
 
-/** Three or four calls for a machine, each of 20 ms on one core: four at once keep two cores busy. */
+/** A process for a machine, and one for each disk of a machine that is off: four at once keep two cores busy. */
 const LANES = 4;
 
 type InventoryOptions = {
@@ -62,21 +62,27 @@ export async function takeInventory(options: InventoryOptions): Promise<readonly
 async function lookAt({ name, uuid }: DomainName, options: InventoryOptions): Promise<DomainInventory> {
   const { virsh, signal } = options;
   const doing = `look at ${name}`;
-  const [status, info, xml] = [
-    parseDomainStatus((await virsh.run({ args: ['domstate', '--reason', uuid], doing, signal })).trim()),
-    await virsh.run({ args: ['dominfo', uuid], doing, signal }),
-    await virsh.run({ args: ['dumpxml', uuid], doing, signal }),
+  const calls = [
+    ['domstate', '--reason', uuid],
+    ['dominfo', uuid],
+    ['dumpxml', uuid],
+    ['domblkinfo', uuid, '--all'],
   ];
-  const { disks, title, agent, uefi, emulatedTpm, hostDevices } = describeDomain(xml);
+  const [state, info, xml, sizesOfAll] = await virsh.runTogether(
+    calls.map((args) => ({ args, doing })),
+    { signal },
+  );
+  const status = parseDomainStatus(outputOf(state).trim());
+  const { disks, title, agent, uefi, emulatedTpm, hostDevices } = describeDomain(outputOf(xml));
   const active = isActive(status.state);
-  const sizes = await readSizes({ virsh, uuid, disks, doing, signal });
+  const sizes = sizesOfAll?.ok ? parseSizes(sizesOfAll.output) : await readSizes({ virsh, uuid, disks, doing, signal });
   return {
     name,
     uuid,
     title,
     state: status.state,
     stateReason: status.reason,
-    persistent: /^Persistent:\s+yes\s*$/m.test(info),
+    persistent: /^Persistent:\s+yes\s*$/m.test(outputOf(info)),
     disks: await Promise.all(
       disks.map((disk) => addImage({ disk, size: sizes.get(disk.target), look: options.isLocal && !active, signal })),
     ),
@@ -87,9 +93,14 @@ async function lookAt({ name, uuid }: DomainName, options: InventoryOptions): Pr
   };
 }
 
+function outputOf(outcome: Outcome | undefined): string {
+  if (outcome?.ok) return outcome.output;
+  throw outcome?.error ?? new HoldfastError('internal', 'virsh.runTogether lost an outcome');
+}
+
 type DiskSize = { readonly sizeBytes?: number; readonly allocatedBytes?: number; readonly problem?: string };
 
-/** One call for all disks; when one of them cannot be looked at, that fails, and each is asked for by itself. */
+/** Each disk by itself, for when one of them cannot be looked at, which fails the call for all. */
 async function readSizes(request: {
   readonly virsh: Virsh;
   readonly uuid: string;
@@ -98,15 +109,9 @@ async function readSizes(request: {
   readonly signal?: AbortSignal | undefined;
 }): Promise<ReadonlyMap<string, DiskSize>> {
   const { virsh, uuid, disks, doing, signal } = request;
-  const media = disks.filter(({ source }) => source.kind !== 'none');
-  if (media.length === 0) return new Map();
-  try {
-    return parseSizes(await virsh.run({ args: ['domblkinfo', uuid, '--all'], doing, signal }));
-  } catch (error) {
-    if (!isAboutOneDisk(error)) throw error;
-  }
   const sizes = new Map<string, DiskSize>();
-  for (const { target } of media) {
+  for (const { target, source } of disks) {
+    if (source.kind === 'none') continue;
     try {
       const output = await virsh.run({ args: ['domblkinfo', uuid, target], doing, signal });
       sizes.set(target, parseSize(output));

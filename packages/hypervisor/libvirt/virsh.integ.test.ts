@@ -61,6 +61,9 @@ test('calls that take too long together end, and say which of them were made', a
   const [said, waited, never] = await virsh.runTogether([say, { ...wait }, say]);
   assert.ok(said?.ok);
   for (const outcome of [waited, never]) assert.ok(outcome && !outcome.ok && hasCode(outcome.error, 'libvirt_timeout'));
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(new Error('enough')), 200);
+  await assert.rejects(virsh.runTogether([{ ...wait, timeoutMs: 600_000 }], { signal: stop.signal }), /enough/);
 });
 
 test('without libvirtd every call says so', async () => {

@@ -47,12 +47,15 @@ export class Virsh {
   }
 
   /**
-   * Calls one after the other by one process over one connection, all of them whatever becomes of those before. Neither the
-   * signals of the calls nor the death of this program stop it on its way; their time limits together do.
+   * Calls one after the other by one process over one connection, all of them whatever becomes of those before. The death of
+   * this program does not stop it on its way; their time limits together do, and `signal` (those of the calls do not).
    * @returns an outcome for each, with when it ended (performance.now())
    * @throws libvirt_unreachable when virsh is not installed
    */
-  async runTogether(runs: readonly VirshRun[]): Promise<readonly Outcome[]> {
+  async runTogether(
+    runs: readonly VirshRun[],
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<readonly Outcome[]> {
     await using documents = await writeDocuments(runs);
     // Told on both outputs after each call; virsh puts "error: " before it on stderr and nothing after it on stdout.
     const marks = runs.map(() => `end-${randomUUID()}`);
@@ -65,7 +68,7 @@ export class Virsh {
       while (endedMs.length < marks.length && text.includes(marks[endedMs.length] ?? ''))
         endedMs.push(performance.now());
     };
-    const end = await runVirshProcess({ uri: this.uri, words: [script.join('; ')], timeoutMs, onErrorText });
+    const end = await runVirshProcess({ uri: this.uri, words: [script.join('; ')], timeoutMs, signal, onErrorText });
     const rest = { stdout: end.stdout, stderr: end.stderr };
     return runs.map(({ doing }, index) => {
       const mark = marks[index] ?? '';
