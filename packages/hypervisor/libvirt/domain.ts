@@ -3,6 +3,7 @@
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { DomainCheckpoints } from './domain-checkpoints.ts';
 import { type DomainState, type DomainStatus, isActive, parseDomainStatus } from './domain-state.ts';
+import { attribute, elementAt, parseRoot } from './domain-xml/document.ts';
 import { beginFrozenBackup, type FrozenBackup } from './frozen-backup.ts';
 import { GuestAgent } from './guest-agent.ts';
 import { pause } from './pause.ts';
@@ -158,6 +159,20 @@ export class Domain {
     const { backupXml, checkpointXml, signal } = request;
     const documents = [backupXml, ...(checkpointXml === undefined ? [] : [checkpointXml])];
     return { args: ['backup-begin', this.uuid], documents, doing: `begin a backup of ${this.name}`, signal };
+  }
+
+  /** Socket of the pull backup that is running, which tells whose it is; undefined when none is. */
+  async backupSocket({ signal }: CallOptions = {}): Promise<string | undefined> {
+    if (!(await this.hasJob({ signal }))) return undefined;
+    try {
+      const args = ['backup-dumpxml', this.uuid];
+      const xml = await this.#virsh.run({ args, doing: `look at the backup of ${this.name}`, signal });
+      return attribute(elementAt(parseRoot(xml), 'server'), 'socket');
+    } catch (error) {
+      // Another kind of job, or it has just ended.
+      if (hasCode(error, 'libvirt_failed')) return undefined;
+      throw error;
+    }
   }
 
   /** Ends the running job and waits until it is gone. @throws vm_state_invalid when there is none */

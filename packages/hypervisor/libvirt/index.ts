@@ -1,9 +1,11 @@
+export { type BackupJobDisk, backupXml, checkpointXml, exportedBitmap } from './backup-xml.ts';
 export { type ConnectionUri, DEFAULT_CONNECTION, parseConnectionUri } from './connection-uri.ts';
 export type { CallOptions, Domain } from './domain.ts';
 export type { DomainCheckpoints } from './domain-checkpoints.ts';
 export { type DomainState, type DomainStatus, isActive } from './domain-state.ts';
 export type { ChainImage, DiskSource, DomainDisk } from './domain-xml/disk.ts';
 export { type AgentChannel, describeDomain, type DomainDescription } from './domain-xml/domain-description.ts';
+export { type ProcessOwner, processOwner } from './domain-xml/process-owner.ts';
 export { type DiskPlace, type DomainChanges, editDomain } from './domain-xml/edit-domain.ts';
 export type { FrozenBackup } from './frozen-backup.ts';
 export type {
@@ -23,4 +25,6 @@ export {
 } from './guest-state.ts';
 export type { DomainInventory, InventoryDisk } from './inventory.ts';
 export { type DomainName, Libvirt } from './libvirt.ts';
+export { type LiveBitmap, type LiveImage, liveBitmaps, removeLiveBitmap } from './live-bitmaps.ts';
+export { pause } from './pause.ts';
 export type { StoragePool } from './storage-pools.ts';

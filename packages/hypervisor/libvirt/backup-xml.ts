@@ -1,0 +1,51 @@
+/** What libvirt is told of a pull backup: which disks, since when, through which socket. */
+
+export type BackupJobDisk = {
+  /** `vda`: also the name of its NBD export. */
+  readonly name: string;
+  /** The checkpoint since which changes are wanted; absent: all of the disk. */
+  readonly since?: string | undefined;
+  /** Where QEMU keeps what the guest overwrites while the job lives. Made by libvirt; gone with the job. */
+  readonly scratchPath: string;
+};
+
+/** Name of the bitmap that an incremental export offers. */
+export function exportedBitmap(disk: string): string {
+  return `backup-${disk}`;
+}
+
+/** Per disk, because one that knows no checkpoint would otherwise keep the others from being incremental. */
+export function backupXml(job: { readonly socketPath: string; readonly disks: readonly BackupJobDisk[] }): string {
+  const disks = job.disks.map(({ name, since, scratchPath }) => {
+    const mode =
+      since === undefined
+        ? "backupmode='full'"
+        : `backupmode='incremental' incremental='${escape(since)}' exportbitmap='${exportedBitmap(name)}'`;
+    return (
+      `<disk name='${name}' backup='yes' type='file' ${mode} exportname='${name}'>` +
+      `<driver type='qcow2'/><scratch file='${escape(scratchPath)}'/></disk>`
+    );
+  });
+  return (
+    `<domainbackup mode='pull'><server transport='unix' socket='${escape(job.socketPath)}'/>` +
+    `<disks>${disks.join('')}</disks></domainbackup>`
+  );
+}
+
+/** @param checkpoint.disks those that get a bitmap; the others of the machine get none */
+export function checkpointXml(checkpoint: { readonly name: string; readonly disks: readonly string[] }): string {
+  const disks = checkpoint.disks.map((name) => `<disk name='${name}' checkpoint='bitmap'/>`);
+  return `<domaincheckpoint><name>${escape(checkpoint.name)}</name><disks>${disks.join('')}</disks></domaincheckpoint>`;
+}
+
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  "'": '&apos;',
+  '"': '&quot;',
+};
+
+function escape(text: string): string {
+  return text.replace(/[&<>'"]/g, (character) => entities[character] ?? character);
+}

@@ -1,0 +1,55 @@
+/** The dirty bitmaps that the QEMU of a running machine has: the truth behind libvirt's checkpoints. */
+import type { CallOptions, Domain } from './domain.ts';
+
+export type LiveBitmap = {
+  readonly name: string;
+  /** QEMU did not end cleanly since it was made: it may lack writes. */
+  readonly isInconsistent: boolean;
+};
+
+export type LiveImage = {
+  /** QEMU's name of the topmost image, for the monitor. */
+  readonly node: string;
+  readonly sizeBytes: number;
+  readonly bitmaps: readonly LiveBitmap[];
+};
+
+/**
+ * By path of the topmost image of each drive; images without a path (Ceph) are left out, as are empty drives.
+ * @throws qemu_failed, vm_state_invalid when the machine does not run
+ */
+export async function liveBitmaps(
+  domain: Domain,
+  { signal }: CallOptions = {},
+): Promise<ReadonlyMap<string, LiveImage>> {
+  const drives = list(await domain.monitor({ command: 'query-block', signal }));
+  return new Map(
+    drives.flatMap(({ inserted }): [string, LiveImage][] => {
+      const { 'node-name': node, image, 'dirty-bitmaps': bitmaps } = record(inserted);
+      const { filename, 'virtual-size': sizeBytes } = record(image);
+      if (typeof node !== 'string' || typeof filename !== 'string' || typeof sizeBytes !== 'number') return [];
+      return [[filename, { node, sizeBytes, bitmaps: list(bitmaps).flatMap(describe) }]];
+    }),
+  );
+}
+
+/** Also one that is inconsistent, or that no checkpoint of libvirt's knows. @throws qemu_failed */
+export async function removeLiveBitmap(
+  domain: Domain,
+  { node, bitmap, signal }: { readonly node: string; readonly bitmap: string } & CallOptions,
+): Promise<void> {
+  await domain.monitor({ command: 'block-dirty-bitmap-remove', args: { node, name: bitmap }, signal });
+}
+
+/** Those without a name are QEMU's own, of a running job. */
+function describe({ name, inconsistent }: Readonly<Record<string, unknown>>): LiveBitmap[] {
+  return typeof name === 'string' ? [{ name, isInconsistent: inconsistent === true }] : [];
+}
+
+function list(value: unknown): readonly Readonly<Record<string, unknown>>[] {
+  return Array.isArray(value) ? value.map(record) : [];
+}
+
+function record(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+}
