@@ -1,3 +1,4 @@
+export { backupMachine, type MachineBackupOptions, type MachineBackupOutcome } from './backup-machine.ts';
 export {
   decodeGuestConfiguration,
   encodeGuestConfiguration,
@@ -6,3 +7,6 @@ export {
   type GuestDiskSource,
   guestConfigurationOf,
 } from './guest-configuration.ts';
+export { settleLeftovers } from './leftovers.ts';
+export type { DiskSelection } from './machine-disks.ts';
+export type { ConsistencyPolicy } from './quiesce.ts';

@@ -33,6 +33,7 @@ const loaders: ReadonlyMap<string, Loader> = new Map(
     'volume snapshot revert': () => import('../commands/volume-snapshot-revert.ts'),
     'volume snapshot clone': () => import('../commands/volume-snapshot-clone.ts'),
     'vm list': () => import('../commands/vm-list.ts'),
+    'vm backup': () => import('../commands/vm-backup.ts'),
     completion: () => import('../commands/completion.ts'),
   }),
 );

@@ -470,6 +470,37 @@ export const errorCatalogue = {
     alert: false,
     remedy: 'holdfast vm list shows its disks.',
   },
+  backup_job_ended: {
+    status: 409,
+    title: 'The backup job of the virtual machine ended before everything was read',
+    retry: 'later',
+    alert: false,
+    remedy:
+      'The machine was turned off, its QEMU died, or somebody ended the job. Run the backup again: a machine that is off can be backed up too.',
+  },
+  guest_hook_failed: {
+    status: 502,
+    title: 'The hook in the guest failed',
+    retry: 'later',
+    alert: false,
+    remedy:
+      'Run it by hand in the guest (/etc/holdfast/quiesce freeze, then thaw), or back up with --consistency prefer.',
+  },
+  scratch_full: {
+    status: 507,
+    title: 'The scratch space for a live backup is full',
+    retry: 'later',
+    alert: true,
+    remedy:
+      'Free space there, or name a roomier place with --scratch: it holds what the guest overwrites while the backup runs.',
+  },
+  scratch_unusable: {
+    status: 422,
+    title: 'The scratch directory for a live backup cannot be used',
+    retry: 'never',
+    alert: false,
+    remedy: 'Run as root, and name a directory with --scratch that QEMU may write to.',
+  },
   checkpoint_not_found: {
     status: 404,
     title: 'The virtual machine has no such checkpoint',

@@ -8,7 +8,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { HoldfastError, systemErrorCode } from '@holdfast/base';
 import { z } from 'zod';
-import { holdExclusively } from './exclusive.ts';
+import { holdExclusively, machineLock } from '../exclusive.ts';
 import { isSameRestore, madePaths, type RestorePlan, restorePlanSchema } from './restore-plan.ts';
 
 const noteSchema = z.strictObject({ version: z.literal(1), host: z.string(), plan: restorePlanSchema });
@@ -56,7 +56,9 @@ export class UnfinishedRestore implements AsyncDisposable {
   }): Promise<UnfinishedRestore> {
     const { directory, plan, isDone } = options;
     const notePath = join(directory, `.${plan.name}.holdfast-${plan.kind}`);
-    const lock = await holdExclusively(plan.kind === 'in_place' ? `in-place ${plan.uuid}` : notePath);
+    const lock = await holdExclusively(
+      plan.kind === 'in_place' && plan.uuid !== null ? machineLock(plan.uuid) : notePath,
+    );
     if (!lock) throw busy(plan);
     try {
       const earlier = await readNote(notePath);

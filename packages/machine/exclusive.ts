@@ -4,6 +4,11 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { systemErrorCode } from '@holdfast/base';
 
+/** Of whoever changes a machine or works with its disks: backup, restore in place. */
+export function machineLock(uuid: string): string {
+  return `machine ${uuid}`;
+}
+
 /** Undefined when somebody else holds it. An abstract socket is a lock that the kernel lets go. */
 export async function holdExclusively(name: string): Promise<AsyncDisposable | undefined> {
   const server = createServer();

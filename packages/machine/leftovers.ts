@@ -1,0 +1,120 @@
+/**
+ * What a process left behind that died while it backed a machine up: a guest that may be frozen, a backup job that eats
+ * scratch space, its files. Called at the start of every command that has to do with machines.
+ */
+import { readdir, rm } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { HoldfastError, hasCode, systemErrorCode } from '@holdfast/base';
+import type { Domain, Libvirt } from '@holdfast/hypervisor/libvirt';
+import { claimMachine, claimsDirectory, type MachineClaim, recordPath } from './machine-claim.ts';
+import { isScratchDirectory } from './scratch.ts';
+import { thawUntilThawed } from './thaw.ts';
+import { readWorkRecord, type WorkRecord } from './work-record.ts';
+
+/** An agent that hangs must not keep a command waiting; the record stays, and the next one tries again. */
+const THAW_LIMIT_MS = 10_000;
+
+/**
+ * Puts in order what is left of machines of this libvirt whose holder is dead.
+ * @returns a sentence for the user about each
+ */
+export async function settleLeftovers(options: {
+  readonly libvirt: Libvirt;
+  readonly stateDirectory: string;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<readonly string[]> {
+  const { libvirt, stateDirectory, signal } = options;
+  const told: string[] = [];
+  for (const uuid of await recordedMachines(stateDirectory)) {
+    try {
+      // Looked at first: a claim keeps others out, and this may be a machine of another libvirt.
+      const record = await readWorkRecord(recordPath(stateDirectory, uuid));
+      if (record?.uri !== libvirt.uri.text) continue;
+      await using claim = await claimMachine({ stateDirectory, uuid, name: record.name });
+      const domain = await findDomain(libvirt, record, signal);
+      if (domain) told.push(...(await settleMachine({ domain, claim, signal })).told);
+      else await forget(claim);
+    } catch (error) {
+      // Somebody works on it: there is nothing left.
+      if (!hasCode(error, 'resource_busy')) throw error;
+    }
+  }
+  return told;
+}
+
+export type Settled = {
+  readonly told: readonly string[];
+  /** Set when the guest may be frozen all the same: its agent does not answer. The record stays. */
+  readonly frozenSince: string | null;
+};
+
+/** The same for one machine that is claimed. Also ends a job of ours that nobody recorded. */
+export async function settleMachine(options: {
+  readonly domain: Domain;
+  readonly claim: MachineClaim;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<Settled> {
+  const { domain, claim, signal } = options;
+  const { left } = claim;
+  const told: string[] = [];
+  let frozenSince = left?.frozen_since ?? null;
+  if (frozenSince !== null) {
+    const isThawed = await thawUntilThawed({ domain, timeoutMs: THAW_LIMIT_MS, signal });
+    told.push(
+      isThawed
+        ? `${domain.name} may have been frozen since ${frozenSince}; it is thawed.`
+        : `${domain.name} may be frozen since ${frozenSince}, and its guest agent does not answer.`,
+    );
+    if (isThawed) frozenSince = null;
+  }
+  const socket = await domain.backupSocket({ signal });
+  if (socket !== undefined && isScratchDirectory(dirname(socket))) {
+    await endJob(domain, signal);
+    await rm(dirname(socket), { recursive: true, force: true });
+    told.push(`A backup of ${domain.name} that nobody reads any more was ended.`);
+  }
+  if (left && frozenSince === null) await forget(claim);
+  return { told, frozenSince };
+}
+
+/** One that ended by itself meanwhile is as good. */
+async function endJob(domain: Domain, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await domain.abortJob({ signal });
+  } catch (error) {
+    if (!hasCode(error, 'vm_state_invalid')) throw error;
+  }
+}
+
+async function forget(claim: MachineClaim): Promise<void> {
+  const scratch = claim.left?.scratch ?? '';
+  if (isScratchDirectory(scratch)) await rm(scratch, { recursive: true, force: true });
+  await claim.clear();
+}
+
+async function findDomain(
+  libvirt: Libvirt,
+  { uuid }: WorkRecord,
+  signal: AbortSignal | undefined,
+): Promise<Domain | undefined> {
+  try {
+    return await libvirt.domain(uuid, { signal });
+  } catch (error) {
+    if (!hasCode(error, 'vm_not_found')) throw error;
+    return undefined;
+  }
+}
+
+async function recordedMachines(stateDirectory: string): Promise<readonly string[]> {
+  try {
+    const names = await readdir(claimsDirectory(stateDirectory));
+    return names.filter((name) => name.endsWith('.json')).map((name) => basename(name, '.json'));
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    if (systemErrorCode(error) !== 'EACCES') throw error;
+    throw new HoldfastError('scratch_unusable', `${stateDirectory} cannot be read`, {
+      cause: error,
+      remedy: 'Run as root.',
+    });
+  }
+}

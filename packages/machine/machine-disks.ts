@@ -1,0 +1,43 @@
+/** Which disks of a machine a backup takes. */
+import { HoldfastError } from '@holdfast/base';
+import type { DomainDescription, DomainDisk } from '@holdfast/hypervisor/libvirt';
+
+/** `primary` is the first disk of the definition. */
+export type DiskSelection = 'all' | 'primary' | readonly string[];
+
+/**
+ * In the order of the definition. `all` are those that hold data of the machine: no drives of removable media.
+ * @throws vm_disk_not_found
+ */
+export function selectMachineDisks(description: DomainDescription, selection: DiskSelection): readonly DomainDisk[] {
+  const disks = description.disks.filter(isDataDisk);
+  if (selection === 'all' || selection === 'primary') {
+    const [first] = disks;
+    if (!first) throw notFound(description, `${description.name} has no disk to back up`);
+    return selection === 'all' ? disks : [first];
+  }
+  for (const name of selection) {
+    if (disks.some(({ target }) => target === name)) continue;
+    const other = description.disks.find(({ target }) => target === name);
+    const why = other ? `its ${name} is a drive of removable media, or empty` : `it has no disk ${name}`;
+    throw notFound(description, `${description.name} cannot be backed up like this: ${why}`);
+  }
+  return disks.filter(({ target }) => selection.includes(target));
+}
+
+export function isDataDisk({ device, source }: DomainDisk): boolean {
+  return (device === 'disk' || device === 'lun') && source.kind !== 'none';
+}
+
+/** QEMU can note in the image itself what is written to it. */
+export function isTracked({ format, readonly }: DomainDisk): boolean {
+  return format === 'qcow2' && !readonly;
+}
+
+function notFound({ name, disks }: DomainDescription, detail: string): HoldfastError {
+  const names = disks.filter(isDataDisk).map(({ target }) => target);
+  return new HoldfastError('vm_disk_not_found', `${detail}.`, {
+    facts: { vm: name, disks: names },
+    remedy: names.length > 0 ? `It has ${names.join(', ')}.` : 'Give it a disk first.',
+  });
+}

@@ -1,0 +1,46 @@
+/**
+ * What somebody is doing with a machine that must be undone if he dies: a small file, written before it happens. It says
+ * nothing about disks or points; it says that a guest may be frozen, and which job and files are left.
+ */
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { systemErrorCode } from '@holdfast/base';
+import { z } from 'zod';
+
+const recordSchema = z.strictObject({
+  version: z.literal(1),
+  /** The libvirt that has the machine. */
+  uri: z.string(),
+  uuid: z.string(),
+  name: z.string(),
+  pid: z.int(),
+  started_at: z.iso.datetime(),
+  /** Since when the guest may be frozen; null when it is known to be thawed. */
+  frozen_since: z.iso.datetime().nullable(),
+  /** Directory of the backup job: its socket and its scratch files. */
+  scratch: z.string().nullable(),
+});
+
+export type WorkRecord = Omit<z.output<typeof recordSchema>, 'version'>;
+
+/** Replaces the file as a whole: whoever reads it finds the old one or the new one. */
+export async function writeWorkRecord(path: string, record: WorkRecord): Promise<void> {
+  await writeFile(`${path}.new`, `${JSON.stringify({ version: 1, ...record }, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+/** Undefined when there is none, or none that this version can read. */
+export async function readWorkRecord(path: string): Promise<WorkRecord | undefined> {
+  try {
+    const { version: _, ...record } = recordSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    return record;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT' || error instanceof SyntaxError || error instanceof z.ZodError) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+export async function removeWorkRecord(path: string): Promise<void> {
+  await rm(path, { force: true });
+}
