@@ -379,7 +379,7 @@ export const errorCatalogue = {
 
   libvirt_unreachable: {
     status: 503,
-    title: 'libvirt cannot be reached',
+    title: 'The libvirt service cannot be reached',
     retry: 'later',
     alert: true,
     remedy:
@@ -387,7 +387,7 @@ export const errorCatalogue = {
   },
   libvirt_denied: {
     status: 403,
-    title: 'libvirt refuses access',
+    title: 'The libvirt service refuses access',
     retry: 'never',
     alert: true,
     remedy: 'Run as root, or as a member of the group libvirt.',
@@ -402,14 +402,14 @@ export const errorCatalogue = {
   },
   libvirt_timeout: {
     status: 504,
-    title: 'libvirt did not answer in time',
+    title: 'The libvirt service did not answer in time',
     retry: 'later',
     alert: true,
     remedy: 'Check that libvirtd and the QEMU of the machine are alive; a stopped QEMU process keeps libvirt waiting.',
   },
   libvirt_failed: {
     status: 502,
-    title: 'libvirt failed',
+    title: 'The libvirt service failed',
     retry: 'never',
     alert: true,
     remedy: 'Read its message; the log of libvirtd says more.',
@@ -451,7 +451,7 @@ export const errorCatalogue = {
   },
   vm_unsupported: {
     status: 422,
-    title: 'libvirt or QEMU cannot do this with the virtual machine',
+    title: 'Neither libvirt nor QEMU can do this with the virtual machine',
     retry: 'never',
     alert: false,
     remedy: 'Read the message; a newer QEMU or libvirt, or another configuration of the machine, may be needed.',
