@@ -2,9 +2,8 @@
  * Keeps on disk, from before the freeze on, that the guest may be frozen, until it is known to be thawed: invariant 12 of
  * the data model, also across our own death.
  */
-import type { Domain } from '@holdfast/hypervisor/libvirt';
+import { type Domain, thawUntilThawed } from '@holdfast/hypervisor/libvirt';
 import type { MachineClaim } from './machine-claim.ts';
-import { thawUntilThawed } from './thaw.ts';
 import type { WorkRecord } from './work-record.ts';
 
 /** For a guest whose thaw went wrong; the next command tries again. */

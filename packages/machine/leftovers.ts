@@ -5,10 +5,9 @@
 import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { HoldfastError, hasCode, systemErrorCode } from '@holdfast/base';
-import type { Domain, Libvirt } from '@holdfast/hypervisor/libvirt';
+import { type Domain, type Libvirt, thawUntilThawed } from '@holdfast/hypervisor/libvirt';
 import { claimMachine, claimsDirectory, type MachineClaim, recordPath } from './machine-claim.ts';
 import { isScratchDirectory } from './scratch.ts';
-import { thawUntilThawed } from './thaw.ts';
 import { readWorkRecord, type WorkRecord } from './work-record.ts';
 
 /** An agent that hangs must not keep a command waiting; the record stays, and the next one tries again. */

@@ -334,6 +334,20 @@ export const errorCatalogue = {
     alert: false,
     remedy: 'Delete one of them with the program that made it; QEMU goes by their name.',
   },
+  snapshot_incomplete: {
+    status: 409,
+    title: 'Not every disk of the machine has this snapshot',
+    retry: 'never',
+    alert: false,
+    remedy: 'Delete it with holdfast vm snapshot delete. Its disks by themselves: holdfast volume snapshot clone.',
+  },
+  snapshot_would_stall: {
+    status: 409,
+    title: 'The snapshot would let the running machine stand still for too long',
+    retry: 'never',
+    alert: false,
+    remedy: 'Shut the machine down first, or accept the pause with --allow-stall.',
+  },
   bitmap_not_found: {
     status: 404,
     title: 'The source has no such dirty bitmap',

@@ -4,12 +4,19 @@ import { HoldfastError, hasCode } from '@holdfast/base';
 import { DomainCheckpoints } from './domain-checkpoints.ts';
 import { type DomainState, type DomainStatus, isActive, parseDomainStatus } from './domain-state.ts';
 import { attribute, elementAt, parseRoot } from './domain-xml/document.ts';
-import { beginFrozenBackup, type FrozenBackup } from './frozen-backup.ts';
+import { beginFrozenBackup, type FrozenBackup, type FrozenRun, runFrozen } from './frozen-backup.ts';
 import { GuestAgent } from './guest-agent.ts';
 import { pause } from './pause.ts';
 import type { Virsh, VirshRun } from './virsh.ts';
 
 export type CallOptions = { readonly signal?: AbortSignal | undefined };
+
+export type MonitorRequest = {
+  readonly command: string;
+  readonly args?: Readonly<Record<string, unknown>>;
+  /** A minute when absent. */
+  readonly timeoutMs?: number;
+} & CallOptions;
 
 /** How often a state is asked for: 20 ms of processor each time, and nothing here needs to know sooner. */
 const POLL_MS = 200;
@@ -108,21 +115,40 @@ export class Domain {
    * A command of QEMU's monitor, and what it returns.
    * @throws qemu_failed with QEMU's words, vm_state_invalid when it does not run
    */
-  async monitor(request: {
-    readonly command: string;
-    readonly args?: Readonly<Record<string, unknown>>;
-    readonly signal?: AbortSignal | undefined;
-  }): Promise<unknown> {
-    const { command, args = {}, signal } = request;
-    const doing = `${command} on ${this.name}`;
+  async monitor(request: MonitorRequest): Promise<unknown> {
+    const run = this.#monitorRun(request);
+    return monitorAnswer(await this.whenFree(() => this.#virsh.run(run), request), run.doing);
+  }
+
+  /**
+   * The same with the guest's file systems frozen meanwhile, by one process that thaws them also when we are killed. None
+   * of the three steps keeps the next from being tried; after a thaw that failed the guest may be frozen still.
+   */
+  async monitorFrozen(
+    request: MonitorRequest & { readonly agentTimeoutMs: number },
+  ): Promise<Pick<FrozenRun, 'frozen' | 'thawed' | 'frozenMs'> & { readonly answered: true | HoldfastError }> {
+    const { name, uuid } = this;
+    const run = this.#monitorRun(request);
+    const { agentTimeoutMs } = request;
+    const { outcome, ...frozen } = await runFrozen({ virsh: this.#virsh, name, uuid, run, agentTimeoutMs });
+    if (!outcome.ok) return { ...frozen, answered: outcome.error };
+    try {
+      monitorAnswer(outcome.output, run.doing);
+      return { ...frozen, answered: true };
+    } catch (error) {
+      if (error instanceof HoldfastError) return { ...frozen, answered: error };
+      throw error;
+    }
+  }
+
+  #monitorRun({ command, args = {}, timeoutMs, signal }: MonitorRequest): VirshRun {
     const words = JSON.stringify({ execute: command, arguments: args });
-    const output = await this.whenFree(
-      () => this.#virsh.run({ args: ['qemu-monitor-command', this.uuid, words], doing, signal }),
-      { signal },
-    );
-    const reply = JSON.parse(output) as { readonly return?: unknown; readonly error?: { readonly desc?: unknown } };
-    if (reply.error) throw new HoldfastError('qemu_failed', `${doing}: ${String(reply.error.desc)}`);
-    return reply.return;
+    return {
+      args: ['qemu-monitor-command', this.uuid, words],
+      doing: `${command} on ${this.name}`,
+      ...(timeoutMs !== undefined && { timeoutMs }),
+      signal,
+    };
   }
 
   /**
@@ -219,4 +245,11 @@ export class Domain {
   ): Promise<void> {
     await this.whenFree(() => this.#virsh.run({ args: [command, this.uuid, ...options], doing, signal }), { signal });
   }
+}
+
+/** @throws qemu_failed with QEMU's words */
+function monitorAnswer(output: string, doing: string): unknown {
+  const reply = JSON.parse(output) as { readonly return?: unknown; readonly error?: { readonly desc?: unknown } };
+  if (reply.error) throw new HoldfastError('qemu_failed', `${doing}: ${String(reply.error.desc)}`);
+  return reply.return;
 }

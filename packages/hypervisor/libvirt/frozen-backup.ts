@@ -16,7 +16,10 @@ export type FrozenBackup = {
   readonly frozenMs: number;
 };
 
-/** Waits for its end whatever happens: there is no signal, since the guest must be thawed. */
+/** What ran between freeze and thaw, whatever it was. */
+export type FrozenRun = Pick<FrozenBackup, 'frozen' | 'thawed' | 'frozenMs'> & { readonly outcome: Outcome };
+
+/** As `runFrozen`. */
 export async function beginFrozenBackup(options: {
   readonly virsh: Virsh;
   readonly name: string;
@@ -25,14 +28,27 @@ export async function beginFrozenBackup(options: {
   /** For the agent's answer to each of freeze and thaw. */
   readonly agentTimeoutMs: number;
 }): Promise<FrozenBackup> {
-  const { virsh, name, uuid, begin, agentTimeoutMs: timeoutMs } = options;
+  const { virsh, name, uuid, begin, agentTimeoutMs } = options;
+  const { outcome, ...frozen } = await runFrozen({ virsh, name, uuid, run: begin, agentTimeoutMs });
+  return { ...frozen, begun: outcome.ok ? true : outcome.error };
+}
+
+/** Waits for its end whatever happens: there is no signal, since the guest must be thawed. */
+export async function runFrozen(options: {
+  readonly virsh: Virsh;
+  readonly name: string;
+  readonly uuid: string;
+  readonly run: VirshRun;
+  readonly agentTimeoutMs: number;
+}): Promise<FrozenRun> {
+  const { virsh, name, uuid, run, agentTimeoutMs: timeoutMs } = options;
   const freeze = agentRun({ name, uuid, command: 'guest-fsfreeze-freeze', timeoutMs });
   const thaw = agentRun({ name, uuid, command: 'guest-fsfreeze-thaw', timeoutMs });
-  const [frozen, begun, thawed] = await virsh.runTogether([freeze, begin, thaw]);
-  if (!frozen || !begun || !thawed) throw new HoldfastError('internal', 'virsh.runTogether lost an outcome');
+  const [frozen, outcome, thawed] = await virsh.runTogether([freeze, run, thaw]);
+  if (!frozen || !outcome || !thawed) throw new HoldfastError('internal', 'virsh.runTogether lost an outcome');
   return {
     frozen: fileSystems(frozen, freeze.doing),
-    begun: begun.ok ? true : begun.error,
+    outcome,
     thawed: fileSystems(thawed, thaw.doing),
     frozenMs: thawed.endedMs - frozen.endedMs,
   };

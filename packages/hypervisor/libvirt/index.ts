@@ -28,3 +28,4 @@ export { type DomainName, Libvirt } from './libvirt.ts';
 export { type LiveBitmap, type LiveImage, liveBitmaps, removeLiveBitmap } from './live-bitmaps.ts';
 export { pause } from './pause.ts';
 export type { StoragePool } from './storage-pools.ts';
+export { thawUntilThawed } from './thaw.ts';

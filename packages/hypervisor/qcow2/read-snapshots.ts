@@ -53,6 +53,31 @@ export async function readQcow2Snapshots(options: {
   }
 }
 
+export type Qcow2Tables = {
+  /** L2 tables of the disk as it is now: what QEMU walks through to take or delete an internal snapshot. */
+  readonly activeTableBytes: number;
+  readonly snapshots: readonly SnapshotRecord[];
+};
+
+/** The same image without the figures of its snapshots: only the tables that list are read. @throws as readQcow2Snapshots */
+export async function readQcow2Tables(options: { readonly path: string }): Promise<Qcow2Tables> {
+  await using file = await ImageFile.open(options.path);
+  const header = await readHeader(file);
+  return { activeTableBytes: await measureTables(file, header), snapshots: await readSnapshotTable(file, header) };
+}
+
+async function measureTables(file: ImageFile, { l1, clusterBytes }: Qcow2Header): Promise<number> {
+  const table = Buffer.alloc(l1.entries * 8);
+  await file.read({ into: table, offset: l1.offset, what: 'the L1 table' });
+  let tables = 0;
+  for (let at = 0; at < table.length; at += 8) if (!isUnallocated(table, at)) tables += 1;
+  return tables * clusterBytes;
+}
+
+function isUnallocated(table: Buffer, at: number): boolean {
+  return (table.readUInt32BE(at) & 0x00ff_ffff) === 0 && (table.readUInt32BE(at + 4) & 0xffff_fe00) === 0;
+}
+
 /** Undefined when the snapshots were other ones at the end. */
 async function readOnce(path: string, signal: AbortSignal | undefined): Promise<Qcow2Snapshots | undefined> {
   await using file = await ImageFile.open(path);

@@ -1,8 +1,14 @@
 export { type Qcow2Snapshot, readQcow2Snapshots, type SnapshotUsage } from '../qcow2/read-snapshots.ts';
 export { type CloneRequest, cloneSnapshot } from './clone-snapshot.ts';
+export { type SnapshotConsistency, SnapshotJournal, STATE_DIRECTORY } from './snapshot-journal.ts';
 export {
-  createVolumeSnapshot,
-  deleteVolumeSnapshot,
-  type RevertedVolume,
-  revertVolume,
-} from './volume-snapshots.ts';
+  createVmSnapshot,
+  type CreatedVmSnapshot,
+  type CreateVmSnapshot,
+  deleteVmSnapshot,
+  findVmSnapshot,
+  listVmSnapshots,
+  type VmSnapshot,
+  type VmSnapshotDisk,
+} from './vm-snapshots.ts';
+export { createVolumeSnapshot, deleteVolumeSnapshot, type RevertedVolume, revertVolume } from './volume-snapshots.ts';

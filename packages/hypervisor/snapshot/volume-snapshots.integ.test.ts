@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { type Clock, GiB, hasCode, MiB, systemClock } from '@holdfast/base';
-import { qemuIo, run, scratchDirectory } from '../testing/scratch-directory.ts';
+import { openElsewhere, qemuIo, run, scratchDirectory } from '../testing/scratch-directory.ts';
 import {
   cloneSnapshot,
   createVolumeSnapshot,
@@ -18,19 +16,6 @@ const clock: Clock = { ...systemClock, nowMs: () => Date.UTC(2026, 10, 21, 9, 55
 
 function makeImage(path: string, sizeBytes = 64 * MiB): void {
   run('qemu-img', 'create', '-q', '-f', 'qcow2', path, String(sizeBytes));
-}
-
-/** Something that has the image open for writing, as a running machine. */
-async function openElsewhere(image: string): Promise<AsyncDisposable> {
-  const child = spawn('qemu-io', ['-f', 'qcow2', image], { stdio: ['pipe', 'pipe', 'inherit'] });
-  child.stdin.write('write -P 9 0 64k\n');
-  for (let shown = ''; !shown.includes('wrote'); ) shown += String((await once(child.stdout, 'data'))[0]);
-  return {
-    async [Symbol.asyncDispose]() {
-      child.stdin.end('quit\n');
-      await once(child, 'close');
-    },
-  };
 }
 
 /** The disk of the image as raw bytes. */

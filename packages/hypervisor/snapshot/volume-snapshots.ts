@@ -1,6 +1,6 @@
 /** Snapshots of one image file that no program has open, by qemu-img. */
 import type { Clock } from '@holdfast/base';
-import { type Qcow2Snapshot, readQcow2Snapshots } from '../qcow2/read-snapshots.ts';
+import { type Qcow2Snapshot, readQcow2Snapshots, readQcow2Tables } from '../qcow2/read-snapshots.ts';
 import { readBitmapNames } from '../qemu/image-info.ts';
 import {
   applyImageSnapshot,
@@ -19,7 +19,7 @@ type VolumeCall = { readonly path: string; readonly signal?: AbortSignal | undef
 export async function createVolumeSnapshot(options: VolumeCall & { readonly name: string }): Promise<Qcow2Snapshot> {
   const { path, signal } = options;
   const name = checkSnapshotName(options.name);
-  refuseTakenName((await readQcow2Snapshots({ path, signal })).snapshots, name, path);
+  refuseTakenName((await readQcow2Tables({ path })).snapshots, name, path);
   await createImageSnapshot({ path, name, signal });
   return findSnapshot((await readQcow2Snapshots({ path, signal })).snapshots, name, path);
 }

@@ -1,5 +1,6 @@
 /** For the tests of this package: a directory that goes away, QEMU's programs, and whole disks as buffers. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +21,19 @@ export function run(program: string, ...args: readonly string[]): string {
 /** Runs qemu-io commands on an image. */
 export function qemuIo(format: string, image: string, ...commands: readonly string[]): void {
   run('qemu-io', '-f', format, ...commands.flatMap((command) => ['-c', command]), image);
+}
+
+/** Something that has the image open for writing, as a running machine. */
+export async function openElsewhere(image: string): Promise<AsyncDisposable> {
+  const child = spawn('qemu-io', ['-f', 'qcow2', image], { stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin.write('write -P 9 0 64k\n');
+  for (let shown = ''; !shown.includes('wrote'); ) shown += String((await once(child.stdout, 'data'))[0]);
+  return {
+    async [Symbol.asyncDispose]() {
+      child.stdin.end('quit\n');
+      await once(child, 'close');
+    },
+  };
 }
 
 export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {

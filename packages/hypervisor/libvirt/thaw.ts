@@ -1,6 +1,8 @@
 /** Nothing thaws a guest by itself. */
 import { hasCode } from '@holdfast/base';
-import { type Domain, isActive, pause } from '@holdfast/hypervisor/libvirt';
+import type { Domain } from './domain.ts';
+import { isActive } from './domain-state.ts';
+import { pause } from './pause.ts';
 
 const CALL_TIMEOUT_MS = 5000;
 const POLL_MS = 500;

@@ -1,0 +1,78 @@
+/** Which disks of a machine a snapshot of it is made of. */
+import { HoldfastError } from '@holdfast/base';
+import type { Domain } from '../libvirt/domain.ts';
+import { isActive } from '../libvirt/domain-state.ts';
+import type { DomainDisk } from '../libvirt/domain-xml/disk.ts';
+import { describeDomain } from '../libvirt/domain-xml/domain-description.ts';
+
+export type VmDisk = {
+  /** `vda` */
+  readonly target: string;
+  /** The topmost image. */
+  readonly path: string;
+};
+
+export type VmDisks = { readonly running: boolean; readonly disks: readonly VmDisk[] };
+
+/**
+ * Every disk that the machine can write, in the order of its definition.
+ * @throws image_unsupported when one of them is no qcow2 image on this host, vm_disk_not_found when there is none, libvirt
+ *   errors
+ */
+export async function vmDisks(domain: Domain, signal?: AbortSignal): Promise<VmDisks> {
+  const running = isActive((await domain.status({ signal })).state);
+  const { disks } = describeDomain(await domain.xml({ which: running ? 'live' : 'stored', signal }));
+  const written = disks.filter(
+    ({ device, readonly, source }) => (device === 'disk' || device === 'lun') && !readonly && source.kind !== 'none',
+  );
+  if (written.length === 0)
+    throw new HoldfastError('vm_disk_not_found', `${domain.name} has no disk that it can write`);
+  return { running, disks: written.map((disk) => snapshotDisk(disk, domain.name)) };
+}
+
+function snapshotDisk({ target, source, format }: DomainDisk, machine: string): VmDisk {
+  const isLocal = source.kind === 'file' || source.kind === 'block';
+  if (isLocal && format === 'qcow2') return { target, path: source.path };
+  const what = isLocal ? `${format ?? 'of an unknown format'} and not qcow2` : 'no image file of this host';
+  throw new HoldfastError('image_unsupported', `The disk ${target} of ${machine} is ${what}`, {
+    remedy:
+      'Shut the machine down, convert the disk with qemu-img convert -O qcow2, and name the new image in its definition.',
+    facts: { vm: machine, disk: target },
+  });
+}
+
+type Inserted = {
+  readonly 'node-name'?: unknown;
+  readonly file?: unknown;
+  readonly image?: { readonly filename?: unknown };
+};
+
+/** Names of QEMU's nodes for these disks of a running machine. @throws vm_unsupported */
+export async function diskNodes(
+  domain: Domain,
+  disks: readonly VmDisk[],
+  signal?: AbortSignal,
+): Promise<ReadonlyMap<string, string>> {
+  const blocks = (await domain.monitor({ command: 'query-block', signal })) as readonly {
+    readonly inserted?: Inserted;
+  }[];
+  return new Map(
+    disks.map(({ target, path }) => {
+      const inserted = blocks.map((block) => block.inserted).find((one) => one && holds(one, path));
+      const node = inserted?.['node-name'];
+      if (typeof node === 'string') return [target, node];
+      throw new HoldfastError('vm_unsupported', `QEMU does not say where ${domain.name} has its disk ${target}`);
+    }),
+  );
+}
+
+function holds({ file, image }: Inserted, path: string): boolean {
+  return [file, image?.filename].some((name) => typeof name === 'string' && (name === path || jsonPath(name) === path));
+}
+
+/** QEMU's name of an image that a path alone does not tell: `json:{"driver": "qcow2", "file": {"filename": ...}}`. */
+function jsonPath(name: string): unknown {
+  if (!name.startsWith('json:')) return undefined;
+  const parsed = JSON.parse(name.slice(5)) as { readonly file?: { readonly filename?: unknown } };
+  return parsed.file?.filename;
+}

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { hasCode } from '@holdfast/base';
+import { type LibvirtHost, readJournals, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
+import { type Domain, Libvirt } from '../libvirt/index.ts';
+import { openElsewhere, run } from '../testing/scratch-directory.ts';
+import {
+  cloneSnapshot,
+  createVmSnapshot,
+  deleteVmSnapshot,
+  listVmSnapshots,
+  readQcow2Snapshots,
+  SnapshotJournal,
+} from './index.ts';
+
+let host: LibvirtHost;
+let guest: TinyGuest;
+let domain: Domain;
+let journal: SnapshotJournal;
+
+before(async () => {
+  host = await startLibvirtHost();
+  journal = new SnapshotJournal({ stateDirectory: join(host.directory, 'state') });
+  guest = await host.makeGuest({ disks: [{ format: 'qcow2' }, { format: 'qcow2' }], writer: 5 });
+  domain = await new Libvirt({ uri: host.uri }).domain(guest.name);
+});
+
+after(async () => {
+  await host[Symbol.asyncDispose]();
+});
+
+const usual = { consistency: 'prefer', agentTimeoutMs: 10_000, allowStall: false } as const;
+
+/** New images of what the disks were at the snapshot. */
+async function clones(snapshot: string): Promise<readonly string[]> {
+  const made: string[] = [];
+  for (const [index, path] of guest.images.entries()) {
+    const clone = join(host.directory, `${snapshot}-${index}.qcow2`);
+    await cloneSnapshot({ path, snapshot, target: { path: clone, format: 'qcow2' } });
+    made.push(clone);
+  }
+  return made;
+}
+
+async function assertInStep(images: readonly string[], { frozen }: { readonly frozen: boolean }): Promise<void> {
+  const [first, second] = await readJournals(images);
+  assert.ok(first && second);
+  for (const { bad, gaps } of [first, second]) assert.deepEqual({ bad, gaps }, { bad: 0, gaps: 0 });
+  assert.ok([first.last, first.last - 1].includes(second.last), `${first.last} and ${second.last}`);
+  assert.ok(first.last > 0);
+  if (frozen) assert.deepEqual([first.needs_recovery, second.needs_recovery], [0, 0]);
+}
+
+test('a running machine: frozen, all disks of one moment, cloned while it runs, deleted while it runs', async () => {
+  await guest.start();
+  await sleep(300);
+  const created = await createVmSnapshot({ domain, journal, name: 'live', ...usual, consistency: 'require' });
+  assert.equal(created.consistency, 'filesystem');
+  assert.ok(created.frozenMs !== undefined && created.frozenMs > 0);
+  assert.equal(await domain.agent.freezeState(), 'thawed');
+  assert.deepEqual(
+    created.disks.map(({ target }) => target),
+    ['vda', 'vdb'],
+  );
+  await createVmSnapshot({ domain, journal, name: 'unfrozen', ...usual, consistency: 'never' });
+  await assert.rejects(createVmSnapshot({ domain, journal, name: 'live', ...usual }), (error) =>
+    hasCode(error, 'snapshot_exists'),
+  );
+  await assertInStep(await clones('live'), { frozen: true });
+  await assertInStep(await clones('unfrozen'), { frozen: false });
+
+  const listed = await listVmSnapshots({ domain, journal });
+  assert.deepEqual(
+    listed.map(({ name, consistency, missing }) => ({ name, consistency, missing })),
+    [
+      { name: 'live', consistency: 'filesystem', missing: [] },
+      { name: 'unfrozen', consistency: 'crash', missing: [] },
+    ],
+  );
+  await deleteVmSnapshot({ domain, journal, name: 'live' });
+  await assert.rejects(deleteVmSnapshot({ domain, journal, name: 'live' }), (error) =>
+    hasCode(error, 'snapshot_not_found'),
+  );
+  await deleteVmSnapshot({ domain, journal, name: 'unfrozen' });
+  await guest.destroy();
+  await assertInStep(guest.images, { frozen: false });
+  for (const image of guest.images) run('qemu-img', 'check', '-q', image);
+});
+
+test('a machine that is off: clean; one disk in use undoes the others; a snapshot that misses disks says so', async () => {
+  const created = await createVmSnapshot({ domain, journal, name: 'off', ...usual });
+  assert.deepEqual([created.consistency, created.frozenMs], ['clean', undefined]);
+  const [, second = ''] = guest.images;
+  const inUse = await openElsewhere(second);
+  await assert.rejects(createVmSnapshot({ domain, journal, name: 'half', ...usual }), (error) =>
+    hasCode(error, 'volume_busy'),
+  );
+  for (const path of guest.images) {
+    const { snapshots } = await readQcow2Snapshots({ path });
+    assert.deepEqual(
+      snapshots.map(({ name }) => name),
+      ['off'],
+    );
+  }
+  await inUse[Symbol.asyncDispose]();
+  run('qemu-img', 'snapshot', '-d', 'off', second);
+  const [listed] = await listVmSnapshots({ domain, journal });
+  assert.deepEqual(listed?.missing, ['vdb']);
+  await deleteVmSnapshot({ domain, journal, name: 'off' });
+  assert.deepEqual(await listVmSnapshots({ domain, journal }), []);
+});
+
+test('without an agent: crash-consistent and why, or refused; nothing is left of what was refused', async () => {
+  const mute = await host.makeGuest({ agent: false });
+  await mute.start();
+  const other = await new Libvirt({ uri: host.uri }).domain(mute.name);
+  await assert.rejects(
+    createVmSnapshot({ domain: other, journal, name: 'strict', ...usual, consistency: 'require' }),
+    (error) => hasCode(error, 'guest_agent_missing'),
+  );
+  assert.deepEqual(await listVmSnapshots({ domain: other, journal }), []);
+  const { consistency, reason } = await createVmSnapshot({ domain: other, journal, name: 'loose', ...usual });
+  assert.equal(consistency, 'crash');
+  assert.match(reason ?? '', /agent/);
+  await mute.destroy();
+  await mute.undefine();
+});
+
+test('a raw disk refuses the whole machine, a large table does while it runs', async () => {
+  const mixed = await host.makeGuest({ disks: [{ format: 'qcow2' }, { format: 'raw' }], writer: 'off' });
+  const other = await new Libvirt({ uri: host.uri }).domain(mixed.name);
+  await assert.rejects(
+    createVmSnapshot({ domain: other, journal, name: 's', ...usual }),
+    (error) => hasCode(error, 'image_unsupported') && /convert/.test(error.remedy) && /vdb/.test(error.message),
+  );
+  const large = join(host.directory, 'large.qcow2');
+  run('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'preallocation=metadata', large, '80G');
+  run('chmod', '666', large);
+  const disk = `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${large}'/><target dev='vdz' bus='virtio'/></disk>`;
+  const big = await host.makeGuest({ writer: 'off', agent: false, devices: disk });
+  const heavy = await new Libvirt({ uri: host.uri }).domain(big.name);
+  await big.start();
+  await assert.rejects(createVmSnapshot({ domain: heavy, journal, name: 's', ...usual }), (error) =>
+    hasCode(error, 'snapshot_would_stall'),
+  );
+  await big.destroy();
+});
