@@ -30,6 +30,7 @@ const loaders: ReadonlyMap<string, Loader> = new Map(
     'vm snapshot create': () => import('../commands/vm-snapshot-create.ts'),
     'vm snapshot list': () => import('../commands/vm-snapshot-list.ts'),
     'vm snapshot delete': () => import('../commands/vm-snapshot-delete.ts'),
+    'vm snapshot restore': () => import('../commands/vm-snapshot-restore.ts'),
     'volume snapshot create': () => import('../commands/volume-snapshot-create.ts'),
     'volume snapshot list': () => import('../commands/volume-snapshot-list.ts'),
     'volume snapshot delete': () => import('../commands/volume-snapshot-delete.ts'),

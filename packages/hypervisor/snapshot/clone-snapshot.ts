@@ -1,5 +1,4 @@
 /** A new volume from a snapshot of an image, also while a virtual machine runs on that image. */
-import { randomBytes } from 'node:crypto';
 import { link, open, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HoldfastError, hasCode } from '@holdfast/base';
@@ -8,6 +7,7 @@ import { FINISHED_MODE } from '../file/unfinished.ts';
 import type { ImageFormat } from '../image-format.ts';
 import { type Qcow2Snapshot, readQcow2Snapshots } from '../qcow2/read-snapshots.ts';
 import { readImageInfo } from '../qemu/image-info.ts';
+import { isWrittenByQemu } from '../qemu/image-lock.ts';
 import { qcow2Options } from '../qemu/image-options.ts';
 import { qemuImgLines, runQemuImg } from '../qemu/qemu-img.ts';
 import { findSnapshot } from './snapshot-name.ts';
@@ -24,7 +24,7 @@ export type CloneRequest = {
 
 /**
  * The new image is sparse, stands alone (no backing file), and appears under its name when it is whole and durable; until
- * then it is `.NAME.RANDOM.unfinished` beside it, which nobody removes after a kill -9. The image's lock is not taken:
+ * then it is at `unfinishedPath`, where after a kill -9 the next clone takes its place. The image's lock is not taken:
  * clusters of a snapshot do not change as long as the snapshot is there, which is looked at again at the end.
  * @throws snapshot_not_found, snapshot_ambiguous, target_exists, target_full, target_unwritable, source_changed when the
  *   snapshot was deleted meanwhile, image_unsupported, image_damaged, source_not_found, source_unreadable, qemu_failed
@@ -35,12 +35,9 @@ export async function cloneSnapshot(request: CloneRequest): Promise<Qcow2Snapsho
   const snapshot = findSnapshot(image.snapshots, request.snapshot, path);
   refuseCutOff({ path, snapshot, sizeBytes: image.sizeBytes });
   await refuseExisting(target.path);
-  const unfinished = join(
-    dirname(target.path),
-    `.${basename(target.path)}.${randomBytes(4).toString('hex')}.unfinished`,
-  );
+  const unfinished = unfinishedPath(target.path);
+  await createFile(unfinished);
   try {
-    await createFile(unfinished);
     await convert({ ...request, snapshot, unfinished });
     await refuseUnlessStill({ path, snapshot, signal });
     await flush(unfinished);
@@ -82,8 +79,16 @@ function exists(path: string): HoldfastError {
   });
 }
 
+/** Where a clone is until it is whole: `.NAME.unfinished` beside it. */
+export function unfinishedPath(path: string): string {
+  return join(dirname(path), `.${basename(path)}.unfinished`);
+}
+
+/** In place of what a clone that was killed has left. */
 async function createFile(path: string): Promise<void> {
   try {
+    const left = await stat(path, { bigint: true }).catch(() => undefined);
+    if (left && !(await isWrittenByQemu(left))) await unlink(path);
     await (await open(path, 'wx', FINISHED_MODE)).close();
   } catch (error) {
     throw targetFileError(path, error);

@@ -1,5 +1,5 @@
 export { type Qcow2Snapshot, readQcow2Snapshots, type SnapshotUsage } from '../qcow2/read-snapshots.ts';
-export { type CloneRequest, cloneSnapshot } from './clone-snapshot.ts';
+export { type CloneRequest, cloneSnapshot, unfinishedPath } from './clone-snapshot.ts';
 export { type SnapshotConsistency, SnapshotJournal, STATE_DIRECTORY } from './snapshot-journal.ts';
 export {
   createVmSnapshot,

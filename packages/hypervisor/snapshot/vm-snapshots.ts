@@ -37,7 +37,7 @@ export type CreateVmSnapshot = VmCall & {
   readonly consistency: 'require' | 'prefer' | 'never';
   /** For the agent's answer to each of freeze and thaw. */
   readonly agentTimeoutMs: number;
-  /** Although the machine would stand still for more than a second (docs/adr/0012-snapshot-stall.md). */
+  /** Although the machine would stand still for more than a second (docs/adr/0011-snapshot-stall.md). */
   readonly allowStall: boolean;
 };
 
@@ -48,7 +48,7 @@ export type CreatedVmSnapshot = VmSnapshot<SnapshotRecord> & {
 
 /**
  * QEMU reads and writes the L2 tables of every disk and their reference counts, and the guest waits: 8 MiB of tables, of
- * 64 GiB in clusters of 64 KiB, stay below a second (docs/adr/0012-snapshot-stall.md).
+ * 64 GiB in clusters of 64 KiB, stay below a second (docs/adr/0011-snapshot-stall.md).
  */
 const TABLES_LIMIT_BYTES = 8 * MiB;
 const THAW_LIMIT_MS = 60_000;

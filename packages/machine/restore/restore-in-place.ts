@@ -95,7 +95,10 @@ async function findMachine(
   });
 }
 
-async function refuseUnlessOff(domain: Domain, { signal }: RestoreInPlaceOptions): Promise<void> {
+export async function refuseUnlessOff(
+  domain: Domain,
+  { signal }: { readonly signal?: AbortSignal | undefined },
+): Promise<void> {
   const { name } = domain;
   const { state } = await domain.status({ signal });
   if (isActive(state)) {
@@ -180,18 +183,18 @@ function nameOf(source: DiskSource): string {
   }
 }
 
-function isAt({ disks }: DomainDescription, name: string, path: string): boolean {
+export function isAt({ disks }: DomainDescription, name: string, path: string): boolean {
   const source = disks.find(({ target }) => target === name)?.source;
   return source?.kind === 'file' && source.path === path;
 }
 
-function swapped(xml: string, { disks, nvram }: RestorePlan): string {
+export function swapped(xml: string, { disks, nvram }: RestorePlan): string {
   return editDomain(xml, {
     ...(nvram !== null && { nvramPath: nvram }),
     disks: new Map(disks.map(({ name, path, format }): [string, DiskPlace] => [name, { kind: 'file', path, format }])),
   });
 }
 
-async function forgetCheckpoints({ checkpoints }: Domain): Promise<void> {
+export async function forgetCheckpoints({ checkpoints }: Domain): Promise<void> {
   for (const checkpoint of await checkpoints.list()) await checkpoints.remove({ checkpoint, metadataOnly: true });
 }

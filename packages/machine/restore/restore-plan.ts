@@ -1,6 +1,7 @@
 /** What a restore is going to make. Decided before the first byte is written, and noted (unfinished-restore.ts). */
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { unfinishedPath } from '@holdfast/hypervisor/snapshot';
 import { z } from 'zod';
 
 const diskSchema = z.strictObject({
@@ -12,10 +13,11 @@ const diskSchema = z.strictObject({
 });
 
 export const restorePlanSchema = z.strictObject({
-  /** A machine of its own; fresh disks of a machine that exists; a disk without a machine. */
-  kind: z.enum(['new', 'in_place', 'volume']),
-  /** Of the repository's `repo.json`. */
-  repository: z.uuid(),
+  /** A machine of its own; fresh disks of a machine that exists, from a point or a snapshot; a disk without a machine. */
+  kind: z.enum(['new', 'in_place', 'snapshot', 'volume']),
+  /** Of the repository's `repo.json`; null for a snapshot. */
+  repository: z.uuid().nullable(),
+  /** Of a snapshot: its time and name. */
   point: z.string(),
   /** The machine's name; of a volume, its file's. */
   name: z.string(),
@@ -34,8 +36,10 @@ export type RestorePlan = z.output<typeof restorePlanSchema>;
 export type PlannedDisk = z.output<typeof diskSchema>;
 
 /** Everything that it makes. */
-export function madePaths({ disks, nvram, tpm }: RestorePlan): readonly string[] {
-  return [...disks.map(({ path }) => path), ...[nvram, tpm].filter((path) => path !== null)];
+export function madePaths({ kind, disks, nvram, tpm }: RestorePlan): readonly string[] {
+  const images = disks.map(({ path }) => path);
+  const unfinished = kind === 'snapshot' ? images.map(unfinishedPath) : [];
+  return [...images, ...unfinished, ...[nvram, tpm].filter((path) => path !== null)];
 }
 
 /** Whether both are of the same wish: then what one has written already serves the other. */

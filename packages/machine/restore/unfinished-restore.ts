@@ -57,7 +57,7 @@ export class UnfinishedRestore implements AsyncDisposable {
     const { directory, plan, isDone } = options;
     const notePath = join(directory, `.${plan.name}.holdfast-${plan.kind}`);
     const lock = await holdExclusively(
-      plan.kind === 'in_place' && plan.uuid !== null ? machineLock(plan.uuid) : notePath,
+      (plan.kind === 'in_place' || plan.kind === 'snapshot') && plan.uuid !== null ? machineLock(plan.uuid) : notePath,
     );
     if (!lock) throw busy(plan);
     try {

@@ -69,7 +69,7 @@ async function writeDisk(
 }
 
 /** As the disk that it takes the place of, for where libvirt does not see to that by itself. */
-async function adoptOwner({ path }: PlannedDisk, replaced: string | undefined): Promise<void> {
+export async function adoptOwner({ path }: PlannedDisk, replaced: string | undefined): Promise<void> {
   const old = replaced === undefined ? undefined : await stat(replaced).catch(() => undefined);
   if (!old?.isFile()) return;
   await chown(path, old.uid, old.gid);
