@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { chmod, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { type BlockTarget, GiB, hasCode, MiB } from '@holdfast/base';
 import { parseBlockLocation } from './block-location.ts';
@@ -75,15 +75,16 @@ test('a qcow2 image that a crash left marked is taken up again, and is marked un
   const location = parseBlockLocation(scratch.path('crashed.qcow2'));
   const path = scratch.path('crashed.qcow2');
   const modeOf = async () => (await stat(path)).mode & 0o777;
-  for (const content of ['image', 'nothing'] as const) {
+  for (const content of ['image', 'damaged image', 'nothing'] as const) {
     await rm(path, { force: true });
-    if (content === 'image') run('qemu-img', 'create', '-q', '-f', 'qcow2', path, String(sizeBytes));
-    else await writeFile(path, '');
+    if (content === 'nothing') await writeFile(path, '');
+    else run('qemu-img', 'create', '-q', '-f', 'qcow2', path, String(sizeBytes));
+    if (content === 'damaged image') await loseRefcounts(path);
     await chmod(path, 0o200);
     const options = { location, format: 'qcow2', sizeBytes, overwrite: true } as const;
     {
       await using target = await openBlockTarget(options);
-      assert.equal(target.fresh, content === 'nothing');
+      assert.equal(target.fresh, content !== 'image');
       assert.equal(await modeOf(), 0o200);
     }
     assert.equal(await modeOf(), 0o200, 'still half');
@@ -96,6 +97,13 @@ test('a qcow2 image that a crash left marked is taken up again, and is marked un
     assert.ok((await diskOf(path)).equals(expected));
   }
 });
+
+/** What clusters are in use is not known any more: writes would overwrite each other. */
+async function loseRefcounts(path: string): Promise<void> {
+  await using file = await open(path, 'r+');
+  const { buffer } = await file.read(Buffer.alloc(8), 0, 8, 48);
+  await file.write(Buffer.alloc(8), 0, 8, Number(buffer.readBigUInt64BE()));
+}
 
 test('a new qcow2 image that was never flushed is gone afterwards', async () => {
   await using scratch = await scratchDirectory();

@@ -34,8 +34,7 @@ export async function captureGuestState(options: {
 }): Promise<readonly GuestStateFile[]> {
   const { domain, stateDirectory = LIBVIRT_STATE_DIRECTORY, limitBytes = LIMIT_BYTES, signal } = options;
   const places: { name: string; path: string }[] = [];
-  const nvram = nvramFile(domain, stateDirectory);
-  const tpm = tpmDirectory(domain, stateDirectory);
+  const { nvram, tpm } = guestStatePlaces({ domain, stateDirectory });
   if (nvram !== undefined) places.push({ name: 'nvram', path: nvram });
   if (tpm !== undefined) places.push(...(await tpmFiles(tpm)));
   const files: GuestStateFile[] = [];
@@ -82,9 +81,18 @@ async function openTheWay(path: string, top: string): Promise<void> {
   for (let at = dirname(dirname(path)); at.startsWith(top); at = dirname(at)) await chmod(at, 0o711);
 }
 
+/** Where the machine has its UEFI variables, and the directory of its TPM's state; undefined for what it has not. */
+export function guestStatePlaces(options: { readonly domain: GuestStateOwner; readonly stateDirectory?: string }): {
+  readonly nvram: string | undefined;
+  readonly tpm: string | undefined;
+} {
+  const { domain, stateDirectory = LIBVIRT_STATE_DIRECTORY } = options;
+  return { nvram: nvramFile(domain, stateDirectory), tpm: tpmDirectory(domain, stateDirectory) };
+}
+
 function placeOf(name: string, domain: GuestStateOwner, stateDirectory: string): string | undefined {
-  if (name === 'nvram') return nvramFile(domain, stateDirectory);
-  const tpm = tpmDirectory(domain, stateDirectory);
+  const { nvram, tpm } = guestStatePlaces({ domain, stateDirectory });
+  if (name === 'nvram') return nvram;
   // The name comes out of a restore point, from outside.
   const inside = /^tpm((?:\/[\w-][\w.-]*)+)$/.exec(name)?.[1];
   return tpm === undefined || inside === undefined ? undefined : join(tpm, inside);

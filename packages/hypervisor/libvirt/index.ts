@@ -20,6 +20,7 @@ export {
   captureGuestState,
   type GuestStateFile,
   type GuestStateOwner,
+  guestStatePlaces,
   LIBVIRT_STATE_DIRECTORY,
   placeGuestState,
 } from './guest-state.ts';

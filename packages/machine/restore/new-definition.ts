@@ -42,7 +42,6 @@ export function newDefinition(options: {
   const edited = editDomain(xml, {
     name: plan.name,
     ...(plan.uuid !== null && { uuid: plan.uuid }),
-    ...(plan.nvram !== null && { nvramPath: plan.nvram }),
     macs: new Map(described.macs.map((mac) => [mac.toLowerCase(), newMac()])),
     disks: places,
   });

@@ -4,9 +4,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { HoldfastError, hasCode } from '@holdfast/base';
 import type { ImageFormat } from '@holdfast/hypervisor';
-import type { Domain, Libvirt } from '@holdfast/hypervisor/libvirt';
+import { describeDomain, type Domain, guestStatePlaces, type Libvirt } from '@holdfast/hypervisor/libvirt';
+import type { GuestConfiguration } from '../guest-configuration.ts';
 import { chooseDisks } from './chosen-disks.ts';
-import { writeFirmwareVariables } from './guest-state.ts';
+import { restoreGuestState } from './guest-state.ts';
 import { machineOfPoint } from './machine-of-point.ts';
 import { newDefinition } from './new-definition.ts';
 import type { RestorePlan } from './restore-plan.ts';
@@ -16,12 +17,14 @@ import { type RestoredDisk, type WriteOptions, writeDisks } from './write-disks.
 export type RestoreAsNewOptions = WriteOptions & {
   readonly libvirt: Libvirt;
   readonly name: string;
-  /** Where disks and UEFI variables go; an absolute path that is there and that QEMU may enter. */
+  /** Where the disks go; an absolute path that is there and that QEMU may enter. */
   readonly directory: string;
   /** Of the point; all when empty. The machine is made without the others. */
   readonly disks?: readonly string[];
   /** Of the images; as the source was when absent. */
   readonly format?: ImageFormat | undefined;
+  /** Where libvirt keeps UEFI variables and TPMs; its own when absent. */
+  readonly stateDirectory?: string | undefined;
 };
 
 export type RestoredMachine = {
@@ -42,15 +45,15 @@ export async function restoreAsNewMachine(options: RestoreAsNewOptions): Promise
   libvirt.refuseRemote();
   const configuration = await machineOfPoint(options);
   const disks = chooseDisks({ point, configuration, names: options.disks ?? [], format: options.format });
+  const uuid = randomUUID();
   const wanted: RestorePlan = {
     kind: 'new',
     repository: repository.configuration.repository,
     point: point.manifest.id,
     name,
-    uuid: randomUUID(),
+    uuid,
     disks: disks.map((disk) => ({ ...disk, path: join(directory, `${name}-${disk.name}.${disk.format}`) })),
-    nvram: configuration.nvram && join(directory, `${name}_VARS.fd`),
-    tpm: null,
+    ...placesOfState(configuration, { name, uuid }, options.stateDirectory),
     replaced: [],
   };
   const known = await libvirt.domainNames({ signal });
@@ -69,11 +72,24 @@ export async function restoreAsNewMachine(options: RestoreAsNewOptions): Promise
   if (known.some((domain) => domain.name === name)) throw nameTaken(name);
   await unfinished.begin();
   const written = await writeDisks(unfinished, options);
-  if (plan.nvram !== null && configuration.nvram) await writeFirmwareVariables(plan.nvram, configuration.nvram);
+  await restoreGuestState({ configuration, plan, xml, stateDirectory: options.stateDirectory });
   signal?.throwIfAborted();
   const domain = await define(unfinished, libvirt, xml);
   await unfinished.finish();
   return { domain, disks: written, nvramPath, warnings };
+}
+
+/** Where libvirt looks for them by itself: a definition need not name its UEFI variables, and never names its TPM's state. */
+function placesOfState(
+  { domain_xml: xml, nvram, tpm_state: tpmState }: GuestConfiguration,
+  identity: { readonly name: string; readonly uuid: string },
+  stateDirectory: string | undefined,
+): Pick<RestorePlan, 'nvram' | 'tpm'> {
+  const places = guestStatePlaces({
+    domain: { ...describeDomain(xml), nvramPath: undefined, ...identity },
+    ...(stateDirectory !== undefined && { stateDirectory }),
+  });
+  return { nvram: nvram ? (places.nvram ?? null) : null, tpm: tpmState?.length ? (places.tpm ?? null) : null };
 }
 
 /** Without a signal: it is one step, and short. */

@@ -13,12 +13,13 @@ import {
   type DomainDescription,
   type DomainDisk,
   editDomain,
+  guestStatePlaces,
   isActive,
   type Libvirt,
 } from '@holdfast/hypervisor/libvirt';
 import type { GuestConfiguration } from '../guest-configuration.ts';
 import { type ChosenDisk, chooseDisks } from './chosen-disks.ts';
-import { writeFirmwareVariables } from './guest-state.ts';
+import { restoreGuestState } from './guest-state.ts';
 import { machineOfPoint } from './machine-of-point.ts';
 import { alreadyThere, define, type RestoredMachine } from './restore-as-new.ts';
 import type { RestorePlan } from './restore-plan.ts';
@@ -34,6 +35,8 @@ export type RestoreInPlaceOptions = WriteOptions & {
   readonly format?: ImageFormat | undefined;
   /** Where the fresh disks go, absolute; beside the old ones when absent. */
   readonly directory?: string | undefined;
+  /** Where libvirt keeps UEFI variables that a definition does not name; its own when absent. */
+  readonly stateDirectory?: string;
 };
 
 export type ReplacedDisk = RestorePlan['replaced'][number];
@@ -71,9 +74,10 @@ export async function restoreInPlace(options: RestoreInPlaceOptions): Promise<Ma
   if (stage !== 'done') {
     await unfinished.begin();
     disks = await writeDisks(unfinished, options);
-    if (plan.nvram !== null && configuration.nvram) await writeFirmwareVariables(plan.nvram, configuration.nvram);
+    const fresh = swapped(xml, plan);
+    await restoreGuestState({ configuration, plan, xml: fresh });
     await refuseUnlessOff(domain, options);
-    await define(unfinished, libvirt, swapped(xml, plan));
+    await define(unfinished, libvirt, fresh);
   }
   await forgetCheckpoints(domain);
   await unfinished.finish();
@@ -122,7 +126,7 @@ function planInPlace(request: {
   readonly chosen: readonly ChosenDisk[];
 }): RestorePlan {
   const { options, configuration, domain, current, chosen } = request;
-  const { repository, point, directory } = options;
+  const { repository, point, directory, stateDirectory } = options;
   const stamp = new Date(repository.clock.nowMs()).toISOString().replace(/[-:]|\.\d+/g, '');
   const replaced: ReplacedDisk[] = [];
   const disks = chosen.map(({ name, format }) => {
@@ -131,8 +135,9 @@ function planInPlace(request: {
     return { name, format, path: join(directory ?? besideOf(old), `${domain.name}-${name}-${stamp}.${format}`) };
   });
   const isWhole = chosen.length === point.manifest.disks.length;
-  const hasVariables = isWhole && configuration.nvram !== null && current.nvramPath !== undefined;
-  if (hasVariables) replaced.push({ name: 'nvram', path: current.nvramPath });
+  const { nvram } = guestStatePlaces({ domain: current, ...(stateDirectory !== undefined && { stateDirectory }) });
+  const hasVariables = isWhole && configuration.nvram !== null && nvram !== undefined;
+  if (hasVariables) replaced.push({ name: 'nvram', path: nvram });
   return {
     kind: 'in_place',
     repository: repository.configuration.repository,
@@ -140,7 +145,7 @@ function planInPlace(request: {
     name: domain.name,
     uuid: domain.uuid,
     disks,
-    nvram: hasVariables ? join(directory ?? dirname(current.nvramPath), `${domain.name}_VARS-${stamp}.fd`) : null,
+    nvram: hasVariables ? join(dirname(nvram), `${domain.name}_VARS-${stamp}.fd`) : null,
     tpm: null,
     replaced,
   };

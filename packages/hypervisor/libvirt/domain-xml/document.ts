@@ -37,8 +37,9 @@ function parseDocument(xml: string): Document {
 
 function parse(xml: string): Document {
   try {
-    const onError = (_level: string, message: string): never => {
-      throw new Error(message);
+    const onError = (_level: string, message: string): void => {
+      // U+FFFD may have been lost by somebody else, but it is a character like any other.
+      if (!message.startsWith('Unicode replacement character')) throw new Error(message);
     };
     return new DOMParser({ onError }).parseFromString(xml, 'text/xml');
   } catch (error) {

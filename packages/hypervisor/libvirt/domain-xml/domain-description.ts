@@ -59,7 +59,7 @@ function describeAgent(channels: readonly Element[]): AgentChannel {
   return state === 'connected' || state === 'disconnected' ? state : 'unknown';
 }
 
-function isUefi(os: Element | undefined): boolean {
+export function isUefi(os: Element | undefined): boolean {
   if (!os) return false;
   if (attribute(os, 'firmware') === 'efi' || elementAt(os, 'nvram')) return true;
   return attribute(elementAt(os, 'loader'), 'type') === 'pflash';

@@ -48,6 +48,11 @@ test('a new identity reaches every place that repeats the old one, and nothing e
   assert.equal(describeDomain(editDomain(xml, { uuid: 'u', nvramPath: '/x.fd' })).nvramPath, '/x.fd');
 });
 
+test('a machine whose firmware libvirt chooses can be told where its variables are', () => {
+  const chosen = "<domain><name>a</name><os firmware='efi'><type>hvm</type></os></domain>";
+  assert.equal(describeDomain(editDomain(chosen, { nvramPath: '/x.fd' })).nvramPath, '/x.fd');
+});
+
 test('a disk moves from Ceph, a volume or a LUN into a file, with no trace of where it was', () => {
   const place = { kind: 'file', path: '/restored/vda.qcow2', format: 'qcow2' } as const;
   const ceph = sample('ceph');

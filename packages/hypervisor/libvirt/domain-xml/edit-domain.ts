@@ -6,6 +6,7 @@
 import { HoldfastError } from '@holdfast/base';
 import type { Element } from '@xmldom/xmldom';
 import { describeDisk } from './disk.ts';
+import { isUefi } from './domain-description.ts';
 import {
   attribute,
   childrenOf,
@@ -69,9 +70,12 @@ function clearNvram(nvram: Element): void {
   nvram.removeAttribute('type');
 }
 
-function setNvram({ domain }: DomainDocument, path: string): void {
-  const nvram = elementAt(domain, 'os', 'nvram');
-  if (!nvram) throw new HoldfastError('vm_definition_invalid', 'The machine has no UEFI variables');
+/** A definition whose firmware libvirt chooses need not name the file. */
+function setNvram({ document, domain }: DomainDocument, path: string): void {
+  const os = elementAt(domain, 'os');
+  if (!os || !isUefi(os)) throw new HoldfastError('vm_definition_invalid', 'The machine has no UEFI variables');
+  const nvram = elementAt(os, 'nvram') ?? document.createElement('nvram');
+  if (!nvram.parentNode) os.appendChild(nvram);
   clearNvram(nvram);
   nvram.textContent = path;
 }
