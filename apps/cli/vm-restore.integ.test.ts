@@ -7,9 +7,9 @@ import { after, before, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeDomain, type DomainDescription } from '@holdfast/hypervisor/libvirt';
 import { type LibvirtHost, readJournals, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
-import { pointOfStoppedGuest } from './testing/guest-points-fixture.ts';
+import { guestStateOf, pointOfStoppedGuest } from './testing/guest-points-fixture.ts';
 import { mountForTest } from './testing/mounts.ts';
-import { holdfast, runHoldfast, startHoldfast } from './testing/run-holdfast.ts';
+import { holdfast, program, runHoldfast, startHoldfast } from './testing/run-holdfast.ts';
 import { hashOf } from './testing/test-disks.ts';
 
 let host: LibvirtHost;
@@ -340,4 +340,44 @@ test('two restores of one machine at once: one is refused; an interrupt leaves n
   assert.deepEqual(await entries(to), []);
   assert.deepEqual(await machines(), known);
   await guest.undefine();
+});
+
+test('a machine with UEFI and a TPM comes back with their state', async () => {
+  const devices = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>";
+  const guest = await host.makeGuest({ firmware: 'uefi', devices });
+  await bootFor(guest, 300);
+  const point = await pointOfStoppedGuest({ host, vm: guest.name, repository });
+  const stateOf = async (vm: string) => await guestStateOf(host, await definitionOf(vm));
+  const state = await stateOf(guest.name);
+  assert.deepEqual(
+    state.map(({ name }) => name),
+    ['nvram', 'tpm/tpm2/tpm2-00.permall'],
+  );
+  // On the host itself, which has its own /var/lib/libvirt.
+  const onHost = async (...words: readonly string[]): Promise<Result> => {
+    const output = await host.run(program, 'vm', 'restore', point, ...storage, ...words, '--json');
+    return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Result;
+  };
+  const to = await directory('uefi');
+  const restored = await onHost('--as', 'uefi-copy', '--directory', to);
+  assert.equal(restored.nvram, '/var/lib/libvirt/qemu/nvram/uefi-copy_VARS.fd');
+  assert.deepEqual(await stateOf('uefi-copy'), state);
+  await host.virsh('start', 'uefi-copy');
+  await waitForAgent('uefi-copy');
+  await host.virsh('destroy', 'uefi-copy');
+  await assertJournals([restored.disks[0]!.to]);
+  assert.deepEqual(await stateOf(guest.name), state, 'the other machine keeps its own');
+
+  // In place: variables that were changed since are those of the point again, in a file of their own.
+  const changed = join(host.stateDirectory, 'qemu/nvram', `${guest.name}_VARS.fd`);
+  await writeFile(changed, 'changed');
+  const { nvram, replaced } = await onHost();
+  assert.deepEqual(replaced.at(-1), { name: 'nvram', path: `/var/lib/libvirt/qemu/nvram/${guest.name}_VARS.fd` });
+  assert.equal((await definitionOf(guest.name)).nvramPath, nvram);
+  const onThisSide = join(host.stateDirectory, String(nvram).slice('/var/lib/libvirt'.length));
+  assert.ok((await readFile(onThisSide)).equals(state[0]!.bytes));
+  assert.equal(await readFile(changed, 'utf8'), 'changed');
+  await host.virsh('start', guest.name, '--paused');
+  await host.virsh('destroy', guest.name);
+  for (const vm of [guest.name, 'uefi-copy']) await host.virsh('undefine', vm, '--nvram', '--tpm');
 });

@@ -1,11 +1,23 @@
 /** Restore points of tiny guests that are off, made with the engine itself. */
-import { readFile } from 'node:fs/promises';
 import { backup, openRepository } from '@holdfast/engine';
 import { type ImageFormat, openBlockSource, parseBlockLocation } from '@holdfast/hypervisor';
-import { describeDomain } from '@holdfast/hypervisor/libvirt';
+import {
+  captureGuestState,
+  describeDomain,
+  type DomainDescription,
+  type GuestStateFile,
+  LIBVIRT_STATE_DIRECTORY,
+} from '@holdfast/hypervisor/libvirt';
 import { encodeGuestConfiguration } from '@holdfast/machine';
 import { LocalStore } from '@holdfast/storage';
 import type { LibvirtHost } from '@holdfast/testing/guests';
+
+/** The host has a /var/lib/libvirt of its own, which is elsewhere for us. */
+export async function guestStateOf(host: LibvirtHost, domain: DomainDescription): Promise<readonly GuestStateFile[]> {
+  const { stateDirectory } = host;
+  const nvramPath = domain.nvramPath?.replace(LIBVIRT_STATE_DIRECTORY, stateDirectory);
+  return await captureGuestState({ domain: { ...domain, nvramPath }, stateDirectory });
+}
 
 /** Id of the point. @param options.disks targets; all when absent */
 export async function pointOfStoppedGuest(options: {
@@ -16,7 +28,9 @@ export async function pointOfStoppedGuest(options: {
 }): Promise<string> {
   const { host, vm } = options;
   const xml = await host.virsh('dumpxml', vm, '--inactive', '--security-info');
-  const { uuid = '', nvramPath, disks: all } = describeDomain(xml);
+  const domain = describeDomain(xml);
+  const { uuid = '', disks: all } = domain;
+  const state = await guestStateOf(host, domain);
   await using stack = new AsyncDisposableStack();
   const repository = await openRepository({
     store: stack.use(await LocalStore.open({ directory: options.repository, create: false })),
@@ -40,8 +54,10 @@ export async function pointOfStoppedGuest(options: {
       name: vm,
       uuid,
       domain_xml: xml,
-      nvram: nvramPath === undefined ? null : await readFile(nvramPath),
-      tpm_state: null,
+      nvram: state.find(({ name }) => name === 'nvram')?.bytes ?? null,
+      tpm_state: state
+        .filter(({ name }) => name.startsWith('tpm/'))
+        .map(({ name, bytes }) => ({ path: name.slice('tpm/'.length), content: bytes })),
       disks: described.map((disk) => ({ ...disk, backing: [] })),
     }),
   });

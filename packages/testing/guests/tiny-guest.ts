@@ -17,6 +17,8 @@ export type GuestOptions = {
   readonly writer?: number | 'off';
   /** False for a guest without the agent's channel. */
   readonly agent?: boolean;
+  /** `uefi`: OVMF without Secure Boot, with a variable store that libvirt makes; `bios` when absent. */
+  readonly firmware?: 'bios' | 'uefi';
   /** More devices, as XML. */
   readonly devices?: string;
 };
@@ -110,6 +112,13 @@ async function kernelFor({ directory }: GuestHost): Promise<GuestKernel> {
   return own;
 }
 
+const firmware = {
+  bios: "<type arch='x86_64' machine='pc'>hvm</type>",
+  uefi: `<type arch='x86_64' machine='q35'>hvm</type>
+    <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>
+    <nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/>`,
+} as const;
+
 /** Emulated: /dev/kvm may be there and hang all the same (docs/design/hypervisor.md). */
 function guestXml(guest: {
   readonly name: string;
@@ -133,7 +142,7 @@ function guestXml(guest: {
   <memory unit='MiB'>256</memory>
   <vcpu>1</vcpu>
   <os>
-    <type arch='x86_64' machine='pc'>hvm</type>
+    ${firmware[options.firmware ?? 'bios']}
     <kernel>${kernel.kernel}</kernel>
     <initrd>${kernel.initrd}</initrd>
     <cmdline>console=ttyS0 quiet ${append}</cmdline>
