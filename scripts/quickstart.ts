@@ -1,12 +1,14 @@
 /**
- * `./quickstart`: the story of scripts/quickstart/story.ts as a table. State is in .quickstart/ (or --dir), removed at
+ * `./quickstart`: the stories of a disk (scripts/quickstart/story.ts) and of a running machine (machine-story.ts) as a table. State is in .quickstart/ (or --dir), removed at
  * the start; with --once it is removed at the end too, whatever happened.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Step, type Story, tellStory } from './quickstart/story.ts';
+import { tellMachineStory } from './quickstart/machine-story.ts';
+import type { Step } from './quickstart/step.ts';
+import { type Story, tellStory } from './quickstart/story.ts';
 
 const usage = `./quickstart [--once] [--dir DIR]
   --once     remove everything at the end (default: leave the repository for you to try)
@@ -30,8 +32,12 @@ async function main(): Promise<number> {
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, mark), '');
     const startedMs = performance.now();
-    const story = await tellStory({ root, folder, tell: printStep, signal: stop.signal });
-    printStep({ title: 'in all', seconds: (performance.now() - startedMs) / 1000, note: 'both points proved right' });
+    const shared = { root, folder, tell: printStep, signal: stop.signal };
+    const story = await tellStory(shared);
+    printStep({ title: 'a disk, in all', seconds: secondsSince(startedMs), note: 'both points proved right' });
+    if (process.getuid?.() === 0) await tellMachineStory({ ...shared, storage: story.storage });
+    else console.log('A running machine would follow: run as root, for a libvirt of its own.');
+    printStep({ title: 'in all', seconds: secondsSince(startedMs), note: 'every point proved right' });
     if (!options.once) printWhereToGoOn(root, folder, story);
     return 0;
   } catch (error) {
@@ -65,6 +71,10 @@ function readOptions(): { once: boolean; dir: string | undefined } | number {
     console.error(`quickstart: ${error instanceof Error ? error.message : String(error)}\n${usage}`);
     return 2;
   }
+}
+
+function secondsSince(startedMs: number): number {
+  return (performance.now() - startedMs) / 1000;
 }
 
 function printStep({ title, seconds, note }: Step): void {

@@ -22,6 +22,7 @@ before(async () => {
   repository = join(host.directory, 'repository');
   storage = ['--storage', `file://${repository}`];
   connect = ['--connect', host.uri];
+  process.env['HOLDFAST_STATE_DIRECTORY'] = join(host.directory, 'state');
   await holdfast(['repo', 'init', ...storage]);
 });
 
@@ -91,15 +92,6 @@ async function bootFor(guest: TinyGuest, durationMs: number): Promise<void> {
   await guest.destroy();
 }
 
-async function waitForAgent(vm: string): Promise<void> {
-  for (let attempt = 0; attempt < 400; attempt++) {
-    const answer = await host.virsh('qemu-agent-command', vm, '{"execute":"guest-ping"}').catch(() => undefined);
-    if (answer !== undefined) return;
-    await sleep(150);
-  }
-  throw new Error(`the agent of ${vm} does not answer`);
-}
-
 /** No record is torn or missing, and the disks are of one moment. Answers the numbers of the last records. */
 async function assertJournals(images: readonly string[]): Promise<readonly number[]> {
   const reports = await readJournals(images);
@@ -147,7 +139,7 @@ test('a point becomes a machine of its own beside the old one: it boots, and its
   // Both at once: they share nothing.
   await guest.start();
   await host.virsh('start', 'copy');
-  await waitForAgent('copy');
+  await host.waitForAgent('copy');
   await sleep(500);
   await host.virsh('destroy', 'copy');
   await guest.destroy();
@@ -185,7 +177,7 @@ test('in place: fresh disks are swapped in, old ones stay as they are, checkpoin
     restored.replaced,
     guest.images.map((path, index) => ({ name: `vd${'ab'.charAt(index)}`, path })),
   );
-  await waitForAgent(guest.name);
+  await host.waitForAgent(guest.name);
   await guest.destroy();
   assert.deepEqual(await Promise.all(guest.images.map(hashOf)), old);
   const { disks, macs, uuid } = await definitionOf(guest.name);
@@ -304,7 +296,7 @@ test('kill -9 in the middle: no machine is known, and the next run goes on', asy
   await assertJournals(restored.disks.map(({ to: path }) => path));
   assert.deepEqual(await entries(to), ['killed-vda.qcow2', 'killed-vdb.qcow2']);
   await host.virsh('start', 'killed');
-  await waitForAgent('killed');
+  await host.waitForAgent('killed');
   await host.virsh('destroy', 'killed');
   await host.virsh('undefine', 'killed');
 
@@ -363,7 +355,7 @@ test('a machine with UEFI and a TPM comes back with their state', async () => {
   assert.equal(restored.nvram, '/var/lib/libvirt/qemu/nvram/uefi-copy_VARS.fd');
   assert.deepEqual(await stateOf('uefi-copy'), state);
   await host.virsh('start', 'uefi-copy');
-  await waitForAgent('uefi-copy');
+  await host.waitForAgent('uefi-copy');
   await host.virsh('destroy', 'uefi-copy');
   await assertJournals([restored.disks[0]!.to]);
   assert.deepEqual(await stateOf(guest.name), state, 'the other machine keeps its own');

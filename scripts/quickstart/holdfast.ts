@@ -2,15 +2,21 @@
 import { join } from 'node:path';
 import { runCommand } from './run-command.ts';
 
-export type HoldfastRequest = { readonly root: string; readonly args: readonly string[]; readonly signal: AbortSignal };
+export type HoldfastRequest = {
+  readonly root: string;
+  readonly args: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+};
 
 export type HoldfastResult = { readonly result: Readonly<Record<string, unknown>>; readonly seconds: number };
 
 /** @throws Error with what the command printed when it fails or ends without a result. */
-export async function holdfast({ root, args, signal }: HoldfastRequest): Promise<HoldfastResult> {
+export async function holdfast({ root, args, environment = {}, signal }: HoldfastRequest): Promise<HoldfastResult> {
   const { stdout, seconds } = await runCommand({
     program: join(root, 'bin/holdfast'),
     args: [...args, '--json'],
+    environment,
     signal,
   });
   const last: unknown = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');

@@ -8,8 +8,7 @@ import { bootGuest, type GuestReport } from './boot-guest.ts';
 import { provideDemoDisk } from './demo-disk.ts';
 import { holdfast, pointOf } from './holdfast.ts';
 import { runCommand } from './run-command.ts';
-
-export type Step = { readonly title: string; readonly seconds: number; readonly note: string };
+import { mebibytes, type Step, timed } from './step.ts';
 
 export type StoryRequest = {
   readonly root: string;
@@ -112,18 +111,9 @@ function requireState({ report, expected, boot, target }: StateCheck): void {
   if (report.boot !== boot) throw new Error(`${target} is in its boot ${report.boot}, not ${boot}`);
 }
 
-async function timed<T>(work: () => Promise<T>): Promise<{ value: T; seconds: number }> {
-  const startedMs = performance.now();
-  return { value: await work(), seconds: (performance.now() - startedMs) / 1000 };
-}
-
 async function folderBytes(folder: string): Promise<number> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile());
   const sizes = await Promise.all(files.map(async (entry) => (await stat(join(entry.parentPath, entry.name))).size));
   return sizes.reduce((sum, size) => sum + size, 0);
-}
-
-function mebibytes(sizeBytes: number): string {
-  return `${(sizeBytes / 1024 / 1024).toFixed(1)} MiB`;
 }

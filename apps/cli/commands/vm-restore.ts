@@ -2,7 +2,6 @@
 import { resolve } from 'node:path';
 import { formatBytes, HoldfastError } from '@holdfast/base';
 import { findPoint } from '@holdfast/engine';
-import { DEFAULT_CONNECTION, Libvirt } from '@holdfast/hypervisor/libvirt';
 import {
   type DiskProgress,
   type ReplacedDisk,
@@ -17,6 +16,7 @@ import type { Context } from '../command/invocation.ts';
 import { defineCommand } from '../command/specification.ts';
 import { formatDuration } from '../terminal/format.ts';
 import type { Progress } from '../terminal/progress.ts';
+import { openMachines } from '../wiring/machines.ts';
 import { openSelectedRepository } from '../wiring/repository.ts';
 
 export const command = defineCommand(
@@ -54,8 +54,8 @@ export const command = defineCommand(
     const { output, clock, signal } = context;
     const { as: name, vm, directory, to, disk: disks, format, start } = options;
     refuseWhatDoesNotFit(options);
-    const libvirt = to === undefined ? new Libvirt({ uri: options.connect ?? DEFAULT_CONNECTION }) : undefined;
     const startedMs = clock.monotonicMs();
+    const libvirt = to === undefined ? (await openMachines(options, context)).libvirt : undefined;
     await using opened = await openSelectedRepository(options, context);
     const { repository } = opened;
     const point = await findPoint({ repository, point: args.point, resource: options.resource, signal });

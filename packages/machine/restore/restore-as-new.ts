@@ -98,8 +98,16 @@ export async function define(unfinished: UnfinishedRestore, libvirt: Libvirt, xm
   try {
     return await libvirt.define({ xml });
   } catch (error) {
-    // Whether libvirt knows it now cannot be told.
-    if (hasCode(error, 'libvirt_timeout', 'libvirt_unreachable')) throw error;
+    if (hasCode(error, 'libvirt_timeout', 'libvirt_unreachable')) {
+      throw new HoldfastError(
+        error.code,
+        `Everything is restored, but whether libvirt knows it is unclear: ${error.message}`,
+        {
+          cause: error,
+          remedy: 'When libvirt answers again, run the same command: it goes on from here.',
+        },
+      );
+    }
     unfinished.leaveNothing();
     throw error;
   }

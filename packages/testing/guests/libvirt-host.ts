@@ -12,7 +12,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type GuestOptions, makeGuest, type TinyGuest } from './tiny-guest.ts';
+import { type GuestOptions, makeGuest, type TinyGuest, waitForAgent } from './tiny-guest.ts';
 import { guestCaches } from './guest-images.ts';
 import { runProgram } from './run-program.ts';
 
@@ -28,6 +28,8 @@ export interface LibvirtHost extends AsyncDisposable {
   virsh(...args: readonly string[]): Promise<string>;
   /** Runs a program among the processes and mounts of this host. */
   run(program: string, ...args: readonly string[]): Promise<string>;
+  /** Also of a machine that was not made here. @throws Error when it does not answer within 60 s */
+  waitForAgent(name: string): Promise<void>;
   /** A defined guest, not started. Its images lie in `directory`. */
   makeGuest(options?: GuestOptions): Promise<TinyGuest>;
   /** Guests go on. */
@@ -163,6 +165,10 @@ class PrivateHost implements LibvirtHost {
   async run(program: string, ...args: readonly string[]): Promise<string> {
     const namespaces = [`--mount=/proc/${this.#pid}/ns/mnt`, `--pid=/proc/${this.#pid}/ns/pid_for_children`];
     return await runProgram({ program: 'nsenter', args: [...namespaces, program, ...args] });
+  }
+
+  async waitForAgent(name: string): Promise<void> {
+    await waitForAgent(this, name);
   }
 
   async makeGuest(options: GuestOptions = {}): Promise<TinyGuest> {

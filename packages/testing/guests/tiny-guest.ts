@@ -63,25 +63,21 @@ export async function makeGuest(host: GuestHost, options: GuestOptions): Promise
   await writeFile(definition, xml);
   await host.virsh('define', definition);
   const hasAgent = options.agent ?? true;
-  const waitForAgent = async (): Promise<void> => {
-    for (let attempt = 1; attempt <= AGENT_ATTEMPTS; attempt++) {
-      try {
-        await host.virsh('qemu-agent-command', name, '{"execute":"guest-ping"}');
-        return;
-      } catch {
-        await sleep(AGENT_PAUSE_MS);
-      }
+  const waitForThisAgent = async (): Promise<void> => {
+    try {
+      await waitForAgent(host, name);
+    } catch (cause) {
+      throw new Error(`${String(cause)}; its console:\n${await readConsole(serialLog)}`, { cause });
     }
-    throw new Error(`the agent of ${name} does not answer; its console:\n${await readConsole(serialLog)}`);
   };
   return {
     name,
     images,
     xml,
-    waitForAgent,
+    waitForAgent: waitForThisAgent,
     async start() {
       await host.virsh('start', name);
-      if (hasAgent) await waitForAgent();
+      if (hasAgent) await waitForThisAgent();
     },
     async destroy() {
       await host.virsh('destroy', name);
@@ -91,6 +87,19 @@ export async function makeGuest(host: GuestHost, options: GuestOptions): Promise
     },
     console: () => readConsole(serialLog),
   };
+}
+
+/** @throws Error when it does not answer within 60 s */
+export async function waitForAgent(host: Pick<GuestHost, 'virsh'>, name: string): Promise<void> {
+  for (let attempt = 1; attempt <= AGENT_ATTEMPTS; attempt++) {
+    try {
+      await host.virsh('qemu-agent-command', name, '{"execute":"guest-ping"}');
+      return;
+    } catch {
+      await sleep(AGENT_PAUSE_MS);
+    }
+  }
+  throw new Error(`the agent of ${name} does not answer`);
 }
 
 function diskName(index: number): string {
