@@ -28,15 +28,20 @@ export async function openBlockSource(options: {
   readonly format?: ImageFormat | undefined;
   /** Name of a dirty bitmap, in the qcow2 file or offered by the NBD server. */
   readonly bitmap?: string | undefined;
+  /**
+   * A machine can be started on a qcow2 image meanwhile, as on a raw one. Whoever wants that has to find out whether
+   * it was, and to drop what he read then.
+   */
+  readonly isUnlocked?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }): Promise<OpenedSource> {
-  const { location, signal } = options;
+  const { location, isUnlocked, signal } = options;
   switch (location.kind) {
     case 'file': {
       const { path } = location;
       const format = options.format ?? (await detectImageFormat(path));
       if (format === 'qcow2') {
-        const source = await openQcow2Source({ path, bitmap: options.bitmap, signal });
+        const source = await openQcow2Source({ path, bitmap: options.bitmap, isUnlocked, signal });
         return Object.assign(source, { description: `qcow2 image ${path}` });
       }
       const source = await openFileSource({ path, signal });

@@ -10,6 +10,7 @@ import { settleMachine } from './leftovers.ts';
 import { backupRunningMachine } from './live-backup.ts';
 import { claimMachine, type MachineClaim } from './machine-claim.ts';
 import type { DiskSelection } from './machine-disks.ts';
+import { backupStoppedMachine } from './offline-backup.ts';
 import type { ConsistencyPolicy } from './quiesce.ts';
 
 export type MachineBackupOptions = {
@@ -53,7 +54,7 @@ export type MachineBackupWork = {
 
 /**
  * @throws vm_not_found, vm_disk_not_found, vm_state_invalid, resource_busy, vm_busy, scratch_full, scratch_unusable,
- *   backup_job_ended, what `consistency: 'require'` cannot have (quiesce.ts), storage errors, libvirt errors. Then there is
+ *   backup_job_ended, vm_started, vm_unsupported, what `consistency: 'require'` cannot have (quiesce.ts), storage errors, libvirt errors. Then there is
  *   no point, the guest is thawed, and nothing is left of the job. Abort: the same.
  */
 export async function backupMachine(options: MachineBackupOptions): Promise<MachineBackupOutcome> {
@@ -75,6 +76,7 @@ async function backupInState(work: MachineBackupWork): Promise<MachineBackupOutc
       return await backupRunningMachine(work);
     case 'shut_off':
     case 'crashed':
+      return await backupStoppedMachine(work);
     case 'shutting_down':
     case 'unknown':
       throw new HoldfastError('vm_state_invalid', `${domain.name} is ${status.state} and cannot be backed up now.`, {

@@ -72,13 +72,19 @@ export async function startMachineBed(): Promise<MachineBed> {
   };
 }
 
-/** No record is torn or missing, and the disks agree on the moment. @returns the last record of the first disk */
-export async function proveJournals(files: readonly string[]): Promise<number> {
+/**
+ * No record is torn or missing, and the disks agree on the moment.
+ * @param plugsPulled how often the guest lost its power: each time the record that was on its way may have reached the first
+ *   disk only, and the writer goes on after it
+ * @returns the last record of the first disk
+ */
+export async function proveJournals(files: readonly string[], plugsPulled = 0): Promise<number> {
   const reports = await readJournals(files);
   let before: JournalReport | undefined;
   for (const report of reports) {
     const { bad, gaps, first } = report;
-    assert.deepEqual({ bad, gaps, first }, { bad: 0, gaps: 0, first: 1 }, JSON.stringify(reports));
+    assert.deepEqual({ bad, first }, { bad: 0, first: 1 }, JSON.stringify(reports));
+    assert.ok(gaps <= (before ? plugsPulled : 0), JSON.stringify(reports));
     if (before) assert.ok([before.last, before.last - 1].includes(report.last), JSON.stringify(reports));
     before = report;
   }
@@ -93,6 +99,51 @@ export async function assertSameContent(restored: readonly string[], images: rea
     const format = image.endsWith('.raw') ? 'raw' : 'qcow2';
     await promisify(execFile)('qemu-img', ['compare', '-U', '-f', 'raw', '-F', format, file, image]);
   }
+}
+
+/**
+ * XML of a disk (`vdz`) with random content, which a backup takes a while to read and to store. It has no file system: the
+ * guest leaves it alone.
+ */
+export async function makeLargeDisk(
+  host: LibvirtHost,
+  options: { readonly name: string; readonly sizeMiB: number },
+): Promise<string> {
+  const path = join(host.directory, `${options.name}.qcow2`);
+  const raw = `${path}.raw`;
+  await promisify(execFile)('sh', ['-c', `head -c ${options.sizeMiB}M /dev/urandom > '${raw}'`]);
+  await promisify(execFile)('qemu-img', ['convert', '-O', 'qcow2', raw, path]);
+  await rm(raw);
+  return `<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none'/>
+    <source file='${path}'/><target dev='vdz' bus='virtio'/></disk>`;
+}
+
+export type Gate = {
+  readonly repository: Repository;
+  /** The first pack is on its way: most of the disks is still to be read. */
+  readonly reached: Promise<void>;
+  open(): void;
+};
+
+/** The repository through a storage that takes no pack until the gate is opened, so that a backup is in its middle. */
+export function gateBefore(repository: Repository): Gate {
+  const reached = Promise.withResolvers<void>();
+  const opened = Promise.withResolvers<void>();
+  const store = new Proxy(repository.store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== 'function') return value;
+      if (name !== 'put') return value.bind(target);
+      return async (...args: readonly unknown[]): Promise<unknown> => {
+        if (String(args[0]).includes('/data/')) {
+          reached.resolve();
+          await opened.promise;
+        }
+        return await Reflect.apply(value, target, args);
+      };
+    },
+  });
+  return { repository: { ...repository, store }, reached: reached.promise, open: () => opened.resolve() };
 }
 
 /** What the guest's disks have of our checkpoints, as QEMU sees it. */

@@ -492,6 +492,13 @@ export const errorCatalogue = {
     remedy:
       'The machine was turned off, its QEMU died, or somebody ended the job. Run the backup again: a machine that is off can be backed up too.',
   },
+  vm_started: {
+    status: 409,
+    title: 'The virtual machine was started while its disks were read',
+    retry: 'later',
+    alert: false,
+    remedy: 'Run the backup again: a machine that runs is backed up while it runs.',
+  },
   guest_hook_failed: {
     status: 502,
     title: 'The hook in the guest failed',

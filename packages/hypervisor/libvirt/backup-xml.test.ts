@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { backupXml, checkpointXml } from './backup-xml.ts';
+import { backupXml, checkpointXml, redefinedCheckpointXml } from './backup-xml.ts';
 import { attribute, childrenOf, elementAt, parseRoot, textOf } from './domain-xml/document.ts';
 
 test('full and incremental disks stand side by side, and paths hold what they like', () => {
@@ -35,4 +35,18 @@ test('a checkpoint names the disks that get a bitmap', () => {
       ['vdc', 'bitmap'],
     ],
   );
+});
+
+test('a checkpoint that is redefined names its bitmaps, its time in seconds, and the machine', () => {
+  const root = parseRoot(
+    redefinedCheckpointXml({
+      name: 'one',
+      disks: ['vda'],
+      createdAtMs: 1_795_281_273_869,
+      domainXml: '<domain type="kvm"><name>web</name></domain>',
+    }),
+  );
+  assert.equal(textOf(elementAt(root, 'creationTime')), '1795281273');
+  assert.equal(attribute(elementAt(root, 'disks', 'disk'), 'bitmap'), 'one');
+  assert.equal(textOf(elementAt(root, 'domain', 'name')), 'web');
 });

@@ -38,6 +38,24 @@ export function checkpointXml(checkpoint: { readonly name: string; readonly disk
   return `<domaincheckpoint><name>${escape(checkpoint.name)}</name><disks>${disks.join('')}</disks></domaincheckpoint>`;
 }
 
+/**
+ * A checkpoint whose bitmaps are in the images already, for `DomainCheckpoints.redefine`.
+ * @param checkpoint.domainXml the definition that it was made of
+ */
+export function redefinedCheckpointXml(checkpoint: {
+  readonly name: string;
+  readonly disks: readonly string[];
+  readonly createdAtMs: number;
+  readonly domainXml: string;
+}): string {
+  const { name, createdAtMs, domainXml } = checkpoint;
+  const disks = checkpoint.disks.map((disk) => `<disk name='${disk}' checkpoint='bitmap' bitmap='${escape(name)}'/>`);
+  return (
+    `<domaincheckpoint><name>${escape(name)}</name><creationTime>${Math.floor(createdAtMs / 1000)}</creationTime>` +
+    `<disks>${disks.join('')}</disks>${domainXml}</domaincheckpoint>`
+  );
+}
+
 const entities: Readonly<Record<string, string>> = {
   '&': '&amp;',
   '<': '&lt;',

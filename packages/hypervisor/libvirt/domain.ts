@@ -227,8 +227,14 @@ export class Domain {
   /** Whether a backup, a migration or another long job is running; false for a machine that is off. */
   async hasJob({ signal }: CallOptions = {}): Promise<boolean> {
     const args = ['domjobinfo', this.uuid];
-    const output = await this.#virsh.run({ args, doing: `ask for the jobs of ${this.name}`, signal });
-    return !/^Job type:\s+None\s*$/m.test(output);
+    try {
+      const output = await this.#virsh.run({ args, doing: `ask for the jobs of ${this.name}`, signal });
+      return !/^Job type:\s+None\s*$/m.test(output);
+    } catch (error) {
+      // Of one that was never started since libvirtd was.
+      if (hasCode(error, 'vm_state_invalid')) return false;
+      throw error;
+    }
   }
 
   /** Whether it was suspended to disk: its memory comes back at the next start. */

@@ -1,4 +1,4 @@
-export { type BackupJobDisk, backupXml, checkpointXml, exportedBitmap } from './backup-xml.ts';
+export { type BackupJobDisk, backupXml, checkpointXml, exportedBitmap, redefinedCheckpointXml } from './backup-xml.ts';
 export { type ConnectionUri, DEFAULT_CONNECTION, parseConnectionUri } from './connection-uri.ts';
 export type { CallOptions, Domain } from './domain.ts';
 export type { DomainCheckpoints } from './domain-checkpoints.ts';

@@ -7,12 +7,14 @@ import { refuseTruncatedQcow2 } from './truncation.ts';
 export async function openQcow2Source(options: {
   readonly path: string;
   readonly bitmap?: string | undefined;
+  /** See exportImage. */
+  readonly isUnlocked?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }): Promise<NbdSource> {
-  const { path, bitmap, signal } = options;
+  const { path, bitmap, isUnlocked, signal } = options;
   await refuseTruncatedQcow2(path);
   await using stack = new AsyncDisposableStack();
-  const image = stack.use(await exportImage({ path, format: 'qcow2', writable: false, bitmap, signal }));
+  const image = stack.use(await exportImage({ path, format: 'qcow2', writable: false, bitmap, isUnlocked, signal }));
   const { address, exportName } = image;
   const source = stack.use(await openNbdSource({ address, exportName, bitmap, signal }));
   const owned = stack.move();

@@ -29,6 +29,8 @@ export async function exportImage(options: {
   readonly writable: boolean;
   /** Offered as metadata context `qemu:dirty-bitmap:NAME`. */
   readonly bitmap?: string | undefined;
+  /** Takes no lock, so that a machine can be started on the image meanwhile: the caller finds that out, and drops what he read. */
+  readonly isUnlocked?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }): Promise<ExportedImage> {
   const { path, signal } = options;
@@ -44,7 +46,7 @@ export async function exportImage(options: {
         'node-name': NODE,
         'read-only': !options.writable,
         discard: 'unmap',
-        file: { driver, filename: path, discard: 'unmap' },
+        file: { driver, filename: path, discard: 'unmap', ...(options.isUnlocked && { locking: 'off' }) },
       },
       doing: `open ${path}`,
       role,

@@ -1,0 +1,55 @@
+/** The dirty bitmaps in a qcow2 image that no machine uses, by qemu-img. */
+import { HoldfastError } from '@holdfast/base';
+import { runQemuImg } from './qemu-img.ts';
+
+export type ImageBitmap = {
+  readonly name: string;
+  /** QEMU did not end cleanly since it was made: it may lack writes. */
+  readonly isInconsistent: boolean;
+};
+
+type Request = { readonly path: string; readonly signal?: AbortSignal | undefined };
+
+/** Of our own bitmaps: as fine as what a backup reads. */
+const GRANULARITY_BYTES = 65_536;
+
+/** @throws source_not_found, source_unreadable (also: in use), qemu_failed */
+export async function listImageBitmaps({ path, signal }: Request): Promise<readonly ImageBitmap[]> {
+  const output = await runQemuImg({
+    args: ['info', '--output=json', '-f', 'qcow2', `file:${path}`],
+    doing: `list the bitmaps of ${path}`,
+    role: 'source',
+    signal,
+  });
+  const info = record(JSON.parse(output));
+  const { bitmaps } = record(record(info['format-specific'])['data']);
+  return (Array.isArray(bitmaps) ? bitmaps : []).map((bitmap: unknown): ImageBitmap => {
+    const { name, flags } = record(bitmap);
+    if (typeof name !== 'string') throw new HoldfastError('qemu_failed', `qemu-img info of ${path} lacks a name`);
+    return { name, isInconsistent: Array.isArray(flags) && flags.includes('in-use') };
+  });
+}
+
+/** From now on it notes what is written. @throws target_unwritable (also: in use), target_full, qemu_failed */
+export async function addImageBitmap({ path, name, signal }: Request & { readonly name: string }): Promise<void> {
+  await runQemuImg({
+    args: ['bitmap', '--add', '-g', String(GRANULARITY_BYTES), '-f', 'qcow2', `file:${path}`, name],
+    doing: `add a bitmap to ${path}`,
+    role: 'target',
+    signal,
+  });
+}
+
+/** Also one that is inconsistent. @throws bitmap_not_found, target_unwritable (also: in use), qemu_failed */
+export async function removeImageBitmap({ path, name, signal }: Request & { readonly name: string }): Promise<void> {
+  await runQemuImg({
+    args: ['bitmap', '--remove', '-f', 'qcow2', `file:${path}`, name],
+    doing: `remove a bitmap of ${path}`,
+    role: 'target',
+    signal,
+  });
+}
+
+function record(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+}
