@@ -14,12 +14,20 @@ export const command = defineCommand(
       machine: { required: true, summary: 'Name or UUID of the machine' },
       name: { required: true, summary: 'Name of the snapshot' },
     },
-    options: connectionOptions,
+    options: {
+      ...connectionOptions,
+      allowStall: { summary: 'Even if the running machine may stand still for longer than a second' },
+    },
   },
   async ({ args, options, context }) => {
     const { output, signal } = context;
     const machine = await openMachine({ options, machine: args.machine, context });
-    const deleted = await deleteVmSnapshot({ ...machine, name: args.name, signal });
+    const deleted = await deleteVmSnapshot({
+      ...machine,
+      name: args.name,
+      allowStall: options.allowStall,
+      signal,
+    });
     output.result(
       { snapshot: vmSnapshotFields(deleted) },
       `Deleted the snapshot ${printable(deleted.name)} from ${deleted.disks.map(({ target }) => target).join(', ')}.`,

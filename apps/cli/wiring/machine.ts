@@ -1,7 +1,8 @@
 /** The machine that a command works on, and what is noted of its snapshots. */
-import { DEFAULT_CONNECTION, type Domain, Libvirt } from '@holdfast/hypervisor/libvirt';
-import { SnapshotJournal, STATE_DIRECTORY } from '@holdfast/hypervisor/snapshot';
+import type { Domain, Libvirt } from '@holdfast/hypervisor/libvirt';
+import { SnapshotJournal } from '@holdfast/hypervisor/snapshot';
 import type { Context } from '../command/invocation.ts';
+import { openMachines } from './machines.ts';
 
 export type OpenedMachine = { readonly libvirt: Libvirt; readonly domain: Domain; readonly journal: SnapshotJournal };
 
@@ -12,9 +13,7 @@ export async function openMachine(request: {
   readonly context: Context;
 }): Promise<OpenedMachine> {
   const { options, machine, context } = request;
-  const { environment, signal } = context;
-  const libvirt = new Libvirt({ uri: options.connect ?? DEFAULT_CONNECTION });
-  const domain = await libvirt.domain(machine, { signal });
-  const stateDirectory = environment['HOLDFAST_STATE_DIRECTORY'] ?? STATE_DIRECTORY;
+  const { libvirt, stateDirectory } = await openMachines(options, context);
+  const domain = await libvirt.domain(machine, { signal: context.signal });
   return { libvirt, domain, journal: new SnapshotJournal({ stateDirectory }) };
 }

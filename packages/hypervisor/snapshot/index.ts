@@ -1,6 +1,6 @@
 export { type Qcow2Snapshot, readQcow2Snapshots, type SnapshotUsage } from '../qcow2/read-snapshots.ts';
 export { type CloneRequest, cloneSnapshot, unfinishedPath } from './clone-snapshot.ts';
-export { type SnapshotConsistency, SnapshotJournal, STATE_DIRECTORY } from './snapshot-journal.ts';
+export { type SnapshotConsistency, SnapshotJournal } from './snapshot-journal.ts';
 export {
   createVmSnapshot,
   type CreatedVmSnapshot,

@@ -25,9 +25,6 @@ type SnapshotKey = {
   readonly takenAtMs: number;
 };
 
-/** Of the server's and the agent's too. */
-export const STATE_DIRECTORY = '/var/lib/holdfast';
-
 export class SnapshotJournal {
   readonly #directory: string;
 

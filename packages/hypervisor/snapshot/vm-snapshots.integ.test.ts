@@ -79,11 +79,11 @@ test('a running machine: frozen, all disks of one moment, cloned while it runs, 
       { name: 'unfrozen', consistency: 'crash', missing: [] },
     ],
   );
-  await deleteVmSnapshot({ domain, journal, name: 'live' });
-  await assert.rejects(deleteVmSnapshot({ domain, journal, name: 'live' }), (error) =>
+  await deleteVmSnapshot({ domain, journal, name: 'live', allowStall: false });
+  await assert.rejects(deleteVmSnapshot({ domain, journal, name: 'live', allowStall: false }), (error) =>
     hasCode(error, 'snapshot_not_found'),
   );
-  await deleteVmSnapshot({ domain, journal, name: 'unfrozen' });
+  await deleteVmSnapshot({ domain, journal, name: 'unfrozen', allowStall: false });
   await guest.destroy();
   await assertInStep(guest.images, { frozen: false });
   for (const image of guest.images) run('qemu-img', 'check', '-q', image);
@@ -108,7 +108,7 @@ test('a machine that is off: clean; one disk in use undoes the others; a snapsho
   run('qemu-img', 'snapshot', '-d', 'off', second);
   const [listed] = await listVmSnapshots({ domain, journal });
   assert.deepEqual(listed?.missing, ['vdb']);
-  await deleteVmSnapshot({ domain, journal, name: 'off' });
+  await deleteVmSnapshot({ domain, journal, name: 'off', allowStall: false });
   assert.deepEqual(await listVmSnapshots({ domain, journal }), []);
 });
 
@@ -141,9 +141,14 @@ test('a raw disk refuses the whole machine, a large table does while it runs', a
   const disk = `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${large}'/><target dev='vdz' bus='virtio'/></disk>`;
   const big = await host.makeGuest({ writer: 'off', agent: false, devices: disk });
   const heavy = await new Libvirt({ uri: host.uri }).domain(big.name);
+  await createVmSnapshot({ domain: heavy, journal, name: 'off', ...usual });
   await big.start();
   await assert.rejects(createVmSnapshot({ domain: heavy, journal, name: 's', ...usual }), (error) =>
     hasCode(error, 'snapshot_would_stall'),
+  );
+  await assert.rejects(
+    deleteVmSnapshot({ domain: heavy, journal, name: 'off', allowStall: false }),
+    (error) => hasCode(error, 'snapshot_would_stall') && /--allow-stall/.test(error.remedy),
   );
   await big.destroy();
 });

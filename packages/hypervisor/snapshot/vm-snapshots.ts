@@ -106,13 +106,22 @@ export async function listVmSnapshots({ domain, journal, signal }: VmCall): Prom
 
 /**
  * From every disk that has it. A call that was cut off, or failed with one disk, can be made again.
- * @throws snapshot_not_found when no disk has it, snapshot_ambiguous, vm_busy (a backup runs), volume_busy, qemu_failed,
- *   libvirt errors
+ * @throws snapshot_not_found when no disk has it, snapshot_ambiguous, snapshot_would_stall, vm_busy (a backup runs),
+ *   volume_busy, qemu_failed, libvirt errors
  */
-export async function deleteVmSnapshot(request: VmCall & { readonly name: string }): Promise<VmSnapshot> {
-  const { domain, journal, name, signal } = request;
+export async function deleteVmSnapshot(
+  request: VmCall & Pick<CreateVmSnapshot, 'name' | 'allowStall'>,
+): Promise<VmSnapshot> {
+  const { domain, journal, name, allowStall, signal } = request;
   const snapshot = findVmSnapshot(await listVmSnapshots({ domain, journal, signal }), name, domain);
   const { running } = await vmDisks(domain, signal);
+  if (running && !allowStall) {
+    // One disk after the other: the machine goes on between them.
+    for (const { path, snapshot: own } of snapshot.disks) {
+      const { activeTableBytes } = await readQcow2Tables({ path });
+      refuseLongStall(domain, activeTableBytes + (own.usage.kind === 'known' ? own.usage.tableBytes : 0));
+    }
+  }
   const nodes = running ? await diskNodes(domain, snapshot.disks, signal) : new Map<string, string>();
   for (const { target, path, snapshot: own } of snapshot.disks) {
     const node = nodes.get(target);
@@ -140,9 +149,10 @@ function timeOf(disks: readonly VmSnapshotDisk<SnapshotRecord>[]): number {
   return Math.min(...disks.map(({ snapshot }) => snapshot.takenAtMs));
 }
 
+/** What is read and written for a snapshot is read and written for its end, too. */
 function refuseLongStall(domain: Domain, tableBytes: number): void {
   if (tableBytes <= TABLES_LIMIT_BYTES) return;
-  const detail = `The disks of ${domain.name} have ${formatBytes(tableBytes)} of tables, more than ${formatBytes(TABLES_LIMIT_BYTES)}: the machine could stand still for more than a second`;
+  const detail = `${domain.name} would wait for ${formatBytes(tableBytes)} of tables of its disks; more than ${formatBytes(TABLES_LIMIT_BYTES)} may take longer than a second`;
   throw new HoldfastError('snapshot_would_stall', detail, {
     facts: { vm: domain.name, table_bytes: tableBytes, limit_bytes: TABLES_LIMIT_BYTES },
   });
