@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -89,9 +90,38 @@ test('a running machine: frozen, all disks of one moment, cloned while it runs, 
   for (const image of guest.images) run('qemu-img', 'check', '-q', image);
 });
 
-test('a machine that is off: clean; one disk in use undoes the others; a snapshot that misses disks says so', async () => {
+test('while a backup runs, nothing is taken or deleted, and the guest is thawed', async () => {
+  await guest.start();
+  await createVmSnapshot({ domain, journal, name: 'kept', ...usual, consistency: 'never' });
+  const directory = join(host.directory, 'backup');
+  await mkdir(directory);
+  await chmod(directory, 0o777);
+  const disk = `<disk name='vda' backup='yes' type='file'><driver type='qcow2'/><scratch file='${directory}/s'/></disk>`;
+  await domain.beginBackup({
+    backupXml: `<domainbackup mode='pull'><server transport='unix' socket='${directory}/nbd'/><disks>${disk}</disks></domainbackup>`,
+  });
+  for (const attempt of [
+    () => createVmSnapshot({ domain, journal, name: 'frozen', ...usual }),
+    () => createVmSnapshot({ domain, journal, name: 'crash', ...usual, consistency: 'never' }),
+    () => deleteVmSnapshot({ domain, journal, name: 'kept', allowStall: false }),
+  ]) {
+    await assert.rejects(attempt, (error) => hasCode(error, 'vm_busy'));
+  }
+  assert.equal(await domain.agent.freezeState(), 'thawed');
+  await domain.abortJob();
+  assert.deepEqual(
+    (await listVmSnapshots({ domain, journal })).map(({ name, missing }) => ({ name, missing })),
+    [{ name: 'kept', missing: [] }],
+  );
+  await deleteVmSnapshot({ domain, journal, name: 'kept', allowStall: false });
+  await guest.destroy();
+});
+
+test('a machine that is off: one disk in use undoes the others; a snapshot that misses disks says so', async () => {
   const created = await createVmSnapshot({ domain, journal, name: 'off', ...usual });
-  assert.deepEqual([created.consistency, created.frozenMs], ['clean', undefined]);
+  // It was turned off hard.
+  assert.deepEqual([created.consistency, created.frozenMs], ['crash', undefined]);
+  assert.match(created.reason ?? '', /destroyed/);
   const [, second = ''] = guest.images;
   const inUse = await openElsewhere(second);
   await assert.rejects(createVmSnapshot({ domain, journal, name: 'half', ...usual }), (error) =>
@@ -141,7 +171,8 @@ test('a raw disk refuses the whole machine, a large table does while it runs', a
   const disk = `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${large}'/><target dev='vdz' bus='virtio'/></disk>`;
   const big = await host.makeGuest({ writer: 'off', agent: false, devices: disk });
   const heavy = await new Libvirt({ uri: host.uri }).domain(big.name);
-  await createVmSnapshot({ domain: heavy, journal, name: 'off', ...usual });
+  const { consistency } = await createVmSnapshot({ domain: heavy, journal, name: 'off', ...usual });
+  assert.equal(consistency, 'clean');
   await big.start();
   await assert.rejects(createVmSnapshot({ domain: heavy, journal, name: 's', ...usual }), (error) =>
     hasCode(error, 'snapshot_would_stall'),

@@ -210,21 +210,26 @@ async function thawSurely(domain: Domain): Promise<void> {
 }
 
 async function takeOffline({ domain, name, signal }: CreateVmSnapshot, disks: readonly VmDisk[]): Promise<Taken> {
-  const done: string[] = [];
+  const unclean = await whyUnclean(domain, signal);
   try {
-    for (const { path } of disks) {
-      await createImageSnapshot({ path, name, signal });
-      done.push(path);
-    }
+    for (const { path } of disks) await createImageSnapshot({ path, name, signal });
   } catch (error) {
-    // Also after an abort: what is done is undone.
-    for (const path of done) await deleteImageSnapshot({ path, name });
+    // No disk had this name before. Also after an abort, which may come when qemu-img is done but has not ended.
+    for (const { path } of disks) {
+      const { snapshots } = await readQcow2Tables({ path });
+      if (snapshots.some((snapshot) => snapshot.name === name)) await deleteImageSnapshot({ path, name });
+    }
     throw error;
   }
-  const isSuspended = await domain.hasSavedMemory({ signal });
-  return isSuspended
-    ? { consistency: 'crash', reason: 'the machine is suspended to disk', frozenMs: undefined }
-    : { consistency: 'clean', reason: null, frozenMs: undefined };
+  return { consistency: unclean === null ? 'clean' : 'crash', reason: unclean, frozenMs: undefined };
+}
+
+/** What libvirt still knows of how the machine ended; after a restart of the host it knows nothing. */
+async function whyUnclean(domain: Domain, signal: AbortSignal | undefined): Promise<string | null> {
+  if (await domain.hasSavedMemory({ signal })) return 'the machine is suspended to disk';
+  const { state, reason } = await domain.status({ signal });
+  if (state !== 'crashed' && !['destroyed', 'crashed', 'failed'].includes(reason)) return null;
+  return `the machine did not shut down by itself (${reason || state})`;
 }
 
 async function unlessBusy<Result>(domain: Domain, call: () => Promise<Result>): Promise<Result> {
@@ -235,8 +240,14 @@ async function unlessBusy<Result>(domain: Domain, call: () => Promise<Result>): 
   }
 }
 
-/** A backup job has the nodes for itself. */
+/** A backup puts a filter on top of each node, so that it is no root any more; other jobs block it. */
 function busyError(domain: Domain, error: HoldfastError): HoldfastError {
-  if (error.code !== 'qemu_failed' || !/is busy|in use by block job|op blocker/i.test(error.message)) return error;
-  return new HoldfastError('vm_busy', `${domain.name}: ${error.message}`, { cause: error });
+  if (error.code !== 'qemu_failed' || !/Need a root block node|in use by block job|is busy/i.test(error.message)) {
+    return error;
+  }
+  return new HoldfastError('vm_busy', `A backup or another job works with the disks of ${domain.name}`, {
+    cause: error,
+    remedy: 'Wait for it to end (virsh domjobinfo), and try again.',
+    facts: { vm: domain.name },
+  });
 }
