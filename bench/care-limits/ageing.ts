@@ -15,7 +15,8 @@ import { type PackKind, packIdOf, packKey, packsPrefix } from '../../packages/en
 import { slotsOfPoint } from '../../packages/engine/verify/point-packs.ts';
 import { createKeystream } from '../image/keystream.ts';
 import { granuleBytes, MixedDisk } from './mixed-disk.ts';
-import { type CareTrial, figure } from './trial.ts';
+import { figure } from '../promise/figure.ts';
+import type { CareTrial } from './trial.ts';
 
 const days = 120;
 const diskBytes = GiB;

@@ -10,9 +10,10 @@ import { choosePoints, collect, deletePoints } from '@holdfast/engine/care';
 import { LocalStore } from '@holdfast/storage';
 import { spreadOf } from '../contest/summary.ts';
 import { run } from '../process/run.ts';
-import { holdfastCommand, resultOf, timedHoldfast } from './holdfast.ts';
+import { holdfastCommand, resultOf, timedHoldfast } from '../process/holdfast.ts';
 import { MixedDisk } from './mixed-disk.ts';
-import { type CareGround, type CareTrial, figure } from './trial.ts';
+import { figure } from '../promise/figure.ts';
+import type { CareGround, CareTrial } from './trial.ts';
 
 const repositoryDiskBytes = 4 * GiB;
 const imageBytes = 2 * GiB;

@@ -6,12 +6,11 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { aligned } from '../contest/report.ts';
+import { type Figure, figuresTable } from '../promise/figure.ts';
 import { ageing } from './ageing.ts';
 import { beside } from './beside.ts';
 import { manyPacks } from './many-packs.ts';
 import { scrubSpeed } from './scrub-speed.ts';
-import type { Figure } from './trial.ts';
 
 const trials = [manyPacks, scrubSpeed, ageing, beside];
 
@@ -50,20 +49,7 @@ for (const { id, title, run } of trials.filter((trial) => chosen.includes(trial.
     await rm(dir, { recursive: true, force: true });
   }
 }
-console.log(['', ...tableOf(figures)].join('\n'));
+console.log(['', ...figuresTable(figures)].join('\n'));
 if (values.json !== undefined)
   await writeFile(values.json, `${JSON.stringify({ scale, rounds, figures }, undefined, 2)}\n`);
 if (!values['no-judge'] && figures.some(({ verdict }) => verdict === 'MISS')) process.exitCode = 1;
-
-function tableOf(measured: readonly Figure[]): readonly string[] {
-  const number = (value: number, unit: Figure['unit']): string =>
-    `${value.toFixed(unit === 'MiB' ? 0 : unit === 's' ? 1 : 3)} ${unit}`;
-  const rows = measured.map(({ title, shown, value, limit, unit, verdict }) => [
-    title,
-    shown,
-    number(value, unit),
-    'atMost' in limit ? `<= ${limit.atMost} ${unit}` : `>= ${limit.atLeast} ${unit}`,
-    verdict,
-  ]);
-  return aligned([['number', 'of', 'value', 'limit', ''], ...rows]);
-}

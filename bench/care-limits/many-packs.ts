@@ -2,8 +2,9 @@
 import { join } from 'node:path';
 import { MiB } from '@holdfast/base';
 import { addUnusedPacks, writeSyntheticRepository } from './synthetic-repository.ts';
-import { timedHoldfast } from './holdfast.ts';
-import { type CareTrial, type Figure, figure } from './trial.ts';
+import { timedHoldfast } from '../process/holdfast.ts';
+import { type Figure, figure } from '../promise/figure.ts';
+import type { CareTrial } from './trial.ts';
 
 const memoryMiB = 256;
 const seconds = { cold: 60, warm: 10 } as const;

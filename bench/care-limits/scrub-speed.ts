@@ -7,9 +7,10 @@ import { LocalStore } from '@holdfast/storage';
 import { spreadOf } from '../contest/summary.ts';
 import { run } from '../process/run.ts';
 import { timedRun } from '../process/timed-run.ts';
-import { timedHoldfast } from './holdfast.ts';
+import { timedHoldfast } from '../process/holdfast.ts';
 import { MixedDisk } from './mixed-disk.ts';
-import { type CareTrial, figure } from './trial.ts';
+import { figure } from '../promise/figure.ts';
+import type { CareTrial } from './trial.ts';
 
 /** Stores about 2 GiB. */
 const diskBytes = 3.6 * GiB;

@@ -1,17 +1,5 @@
 /** One promise about looking after a repository, and how it is put to the test. */
-
-export type Verdict = 'PASS' | 'MISS';
-
-export type Figure = {
-  readonly title: string;
-  /** What the value is made of, for the reader: "6.10 s / 15.20 s". */
-  readonly shown: string;
-  readonly value: number;
-  /** `atMost` or `atLeast`, in the value's unit. */
-  readonly limit: { readonly atMost: number } | { readonly atLeast: number };
-  readonly unit: 's' | 'MiB' | 'x';
-  readonly verdict: Verdict;
-};
+import type { Figure } from '../promise/figure.ts';
 
 export type CareTrial = {
   readonly id: string;
@@ -30,9 +18,3 @@ export type CareGround = {
   readonly note: (line: string) => void;
   readonly signal: AbortSignal;
 };
-
-export function figure(request: Omit<Figure, 'verdict'>): Figure {
-  const { value, limit } = request;
-  const isReached = 'atMost' in limit ? value <= limit.atMost : value >= limit.atLeast;
-  return { ...request, verdict: isReached ? 'PASS' : 'MISS' };
-}

@@ -1,8 +1,7 @@
-/** The command under test, with its caches inside the trial's folder, and what it prints. */
+/** The command under test, with its caches in a folder of the bench, and what it prints. */
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { TimedResult } from '../process/timed-run.ts';
-import { timedRun } from '../process/timed-run.ts';
+import { type TimedResult, timedRun } from './timed-run.ts';
 
 const program = join(import.meta.dirname, '../../bin/holdfast');
 
@@ -13,12 +12,14 @@ export type HoldfastRun = {
   readonly words: readonly string[];
   /** Where its caches are. */
   readonly caches: string;
+  /** More of its environment. */
+  readonly env?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
 };
 
-export function holdfastCommand({ repository, words, caches, signal }: HoldfastRun) {
+export function holdfastCommand({ repository, words, caches, env, signal }: HoldfastRun) {
   const storage = ['--storage', pathToFileURL(repository).href, '--json'];
-  return { command: [program, ...words, ...storage], env: { XDG_CACHE_HOME: caches }, signal } as const;
+  return { command: [program, ...words, ...storage], env: { XDG_CACHE_HOME: caches, ...env }, signal } as const;
 }
 
 /** @throws Error with what it printed when it fails */

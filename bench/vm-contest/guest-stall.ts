@@ -1,0 +1,119 @@
+/**
+ * What the guest feels of its backups: how long its file systems are frozen, and how long its writer waits. The writer puts
+ * a record on the first disk and on the second, each with fsync, pauses and begins again; its time stamps tell the rest. A
+ * third disk holds what makes a backup last.
+ */
+import { copyFile, constants } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GiB } from '@holdfast/base';
+import { type LibvirtHost, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
+import { spreadOf } from '../contest/summary.ts';
+import { figure } from '../promise/figure.ts';
+import { journalTimes } from './journal-times.ts';
+import { type MachineBackup, MachineHoldfast } from './machine-holdfast.ts';
+import { compareMaterial, placeMaterial } from './material.ts';
+import { usageText, type VmTrial } from './trial.ts';
+
+const writerPauseMs = 10;
+const materialBytes = 1.5 * GiB;
+/** The first of each round is a full backup of all disks, the others are increments of the two that are written to. */
+const backupsARound = 4;
+const idleMs = 4000;
+
+/** Of the guest's clock, in milliseconds. */
+type Span = { readonly from: number; readonly to: number };
+
+export const guestStall: VmTrial = {
+  id: 'guest',
+  title: 'what the guest feels: frozen file systems, and the gaps of its writer',
+  run: async ({ dir, rounds, note, signal, image: provideImage }) => {
+    const image = await provideImage();
+    const template = join(dir, 'template.qcow2');
+    await placeMaterial({ image, sizeBytes: materialBytes, path: template, signal });
+    await using host = await startLibvirtHost();
+    const guest = await host.makeGuest({
+      name: 'bench',
+      disks: [{ format: 'qcow2' }, { format: 'qcow2' }, { format: 'qcow2' }],
+      writer: writerPauseMs,
+    });
+    await copyFile(template, guest.images[2] ?? '', constants.COPYFILE_FICLONE);
+    await guest.start();
+    const holdfast = await MachineHoldfast.open({ host, dir: join(dir, 'holdfast'), signal });
+    const two = ['--disks', 'vda,vdb', '--resource', 'instances/two'];
+    await holdfast.backup(host, guest.name, 'full', two);
+    const frozenMs: number[] = [];
+    const idle: Span[] = [];
+    const busy: Span[] = [];
+    let last: MachineBackup | undefined;
+    for (let round = 0; round < rounds; round += 1) {
+      for (let count = 0; count < backupsARound; count += 1) {
+        idle.push(await spanOf(host, guest, () => sleep(idleMs, undefined, { signal })));
+        const isFull = count === 0;
+        busy.push(
+          await spanOf(host, guest, async () => {
+            const made = isFull
+              ? await holdfast.backup(host, guest.name, 'full')
+              : await holdfast.backup(host, guest.name, 'incremental', two);
+            if (isFull) last = made;
+            else frozenMs.push(made.frozenMs);
+            note(
+              `round ${round + 1} ${isFull ? 'all disks' : 'two disks'}: ${usageText(made.usage)}, frozen ${made.frozenMs} ms`,
+            );
+          }),
+        );
+      }
+    }
+    await guest.destroy();
+    const restored = join(dir, 'restored.raw');
+    await holdfast.restore(last?.point ?? '', 'vdc', restored);
+    const expected = { expected: image.raw, expectedFormat: 'raw' } as const;
+    await compareMaterial({ restored, format: 'raw', ...expected, sizeBytes: materialBytes, signal });
+    const times = await journalTimes({ image: guest.images[0] ?? '', dir, signal });
+    const [idleGap, busyGap] = [percentile99(gapsIn(times, idle)), percentile99(gapsIn(times, busy))];
+    const frozen = spreadOf(frozenMs);
+    return [
+      figure({
+        title: 'two disks frozen, median',
+        shown: `${frozenMs.length} backups, ${frozen.min.toFixed(0)}-${frozen.max.toFixed(0)} ms`,
+        value: frozen.median / 1000,
+        limit: { atMost: 0.3 },
+        unit: 's',
+      }),
+      figure({
+        title: "the writer's p99 gap, during backups / idle",
+        shown: `${busyGap.toFixed(1)} ms / ${idleGap.toFixed(1)} ms`,
+        value: busyGap / idleGap,
+        limit: { atMost: 3 },
+        unit: 'x',
+      }),
+    ];
+  },
+};
+
+async function spanOf(host: LibvirtHost, guest: TinyGuest, work: () => Promise<unknown>): Promise<Span> {
+  const from = await guestClockMs(host, guest);
+  await work();
+  return { from, to: await guestClockMs(host, guest) };
+}
+
+async function guestClockMs(host: LibvirtHost, { name }: TinyGuest): Promise<number> {
+  const answer = await host.virsh('qemu-agent-command', name, '{"execute":"guest-get-time"}');
+  const nanoseconds = (JSON.parse(answer) as { readonly return?: unknown }).return;
+  if (typeof nanoseconds !== 'number') throw new Error(`the agent of ${name} does not tell the time: ${answer}`);
+  return nanoseconds / 1e6;
+}
+
+/** Of those that end within a span. */
+function gapsIn(times: readonly number[], spans: readonly Span[]): readonly number[] {
+  return times
+    .slice(1)
+    .map((time, index) => ({ time, gap: time - (times[index] ?? time) }))
+    .filter(({ time }) => spans.some(({ from, to }) => from <= time && time <= to))
+    .map(({ gap }) => gap);
+}
+
+function percentile99(values: readonly number[]): number {
+  if (values.length < 100) throw new Error(`${values.length} records are too few for a 99th percentile`);
+  return values.toSorted((left, right) => left - right)[Math.ceil(values.length * 0.99) - 1] ?? Number.NaN;
+}
