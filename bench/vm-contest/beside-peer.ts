@@ -2,14 +2,14 @@
  * A full backup and the increment after 1 % changed, of the same guest by Holdfast and by virtnbdbackup. Each round gives
  * each of them a fresh guest, for virtnbdbackup refuses machines that have checkpoints of somebody else.
  */
-import { copyFile, constants, mkdir, rm } from 'node:fs/promises';
+import { constants, copyFile, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatBytes, MiB } from '@holdfast/base';
 import { readJournals, startLibvirtHost } from '@holdfast/testing/guests';
+import { aligned } from '../contest/report.ts';
 import { spreadOf } from '../contest/summary.ts';
 import type { BenchImage } from '../image/build.ts';
 import type { ChangePattern } from '../image/change-plan.ts';
-import { aligned } from '../contest/report.ts';
 import { run } from '../process/run.ts';
 import type { Usage } from '../process/timed-run.ts';
 import { figure } from '../promise/figure.ts';

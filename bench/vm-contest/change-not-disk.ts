@@ -2,8 +2,8 @@
  * An increment follows the change, not the disk: the same change on a disk of 5 GiB and on one of 20 GiB, both with all
  * their metadata allocated, and an increment of each in which nothing changed.
  */
-import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { formatBytes, GiB, MiB } from '@holdfast/base';
 import { type LibvirtHost, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
 import { spreadOf } from '../contest/summary.ts';

@@ -3,7 +3,7 @@
  * a record on the first disk and on the second, each with fsync, pauses and begins again; its time stamps tell the rest. A
  * third disk holds what makes a backup last.
  */
-import { copyFile, constants } from 'node:fs/promises';
+import { constants, copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GiB } from '@holdfast/base';

@@ -3,12 +3,12 @@
  * partition begins on most machines. There the guest finds no file system to mount, so the disk is still while it runs
  * and can be compared byte by byte; whoever changes it is the bench, through the guest's own QEMU.
  */
+import { open } from 'node:fs/promises';
 import { MiB } from '@holdfast/base';
 import type { BenchImage } from '../image/build.ts';
 import type { ChangeSet } from '../image/change-set.ts';
 import { createKeystream } from '../image/keystream.ts';
 import { logText } from '../image/log-text.ts';
-import { open } from 'node:fs/promises';
 import { run } from '../process/run.ts';
 import type { LiveWrite } from './live-writes.ts';
 
