@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { hasCode } from '@holdfast/base';
 import { MemorySource, MemoryTarget, MemoryDisk, noise } from '@holdfast/testing';
 import { backup } from '../backup/backup.ts';
+import { collect } from './collect.ts';
 import { findPoint, listPoints } from '../manifest/points.ts';
 import { assertRestores, backupOf, smallChunkBytes, tableUses } from '../repository-fixture.ts';
 import { restoreDisk } from '../restore/restore-disk.ts';
@@ -65,6 +66,26 @@ test('a writer suspended across a whole collect and fenced by it: its late manif
   await assertKept(repository, kept);
   assert.equal((await collectNow(repository)).voidPoints.length, 1);
   await assertTidy(repository, store);
+});
+
+test('a point that is undeleted and deleted again while a collection runs has its trash period once more', async () => {
+  const { repository, clock, kept } = await collectStory(2);
+  const { point } = kept[0]!;
+  await removePoint(repository, point);
+  await clock.advance(2 * 24 * 3600 * 1000);
+  const prefix = `d/default/tomb/${point.manifest.id}`;
+  const looksAgain: Moment = ({ verb, key }) => verb === 'list' && key.startsWith(prefix);
+  let isBack = false;
+  const late = suspended(repository, looksAgain, async () => {
+    isBack = true;
+    await bringBackPoint(repository, point);
+    await removePoint(repository, point);
+  });
+  const { purgedPoints } = await collect({ repository: late, trashDays: 1 });
+  assert.ok(isBack);
+  assert.deepEqual(purgedPoints, []);
+  await bringBackPoint(repository, point);
+  await assertKept(repository, kept);
 });
 
 test('a writer that took over content of a purged point before it was condemned: what it uses is taken back', async () => {

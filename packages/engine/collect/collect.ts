@@ -204,6 +204,7 @@ class Run {
     const repository = this.#repository;
     const signal = this.#signal;
     const { dryRun = false } = this.#options;
+    const isDue = (trash: TrashState): boolean => this.#isDue(trash);
     const counting: UsedPoint[] = [];
     for (const point of points) {
       switch (point.state) {
@@ -212,8 +213,8 @@ class Run {
           break;
         case 'trashed':
         case 'purging':
-          if (point.state === 'trashed' && !this.#isDue(point.trash)) counting.push(point);
-          else if (dryRun || (await purgePoint({ repository, point, signal }))) this.#purged.push(point.pointId);
+          if (point.state === 'trashed' && !isDue(point.trash)) counting.push(point);
+          else if (dryRun || (await purgePoint({ repository, point, isDue, signal }))) this.#purged.push(point.pointId);
           else counting.push(point);
           break;
         case 'void':

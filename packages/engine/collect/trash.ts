@@ -3,7 +3,7 @@
  * Deletes put a record and nothing else, so any point goes in any order and no data moves.
  */
 import { HoldfastError, hasCode } from '@holdfast/base';
-import { type PointState, PointStates } from '../manifest/point-states.ts';
+import { type PointState, PointStates, type TrashState } from '../manifest/point-states.ts';
 import {
   findPointKeys,
   listPointKeys,
@@ -137,14 +137,20 @@ async function settledState(
 /**
  * Removes a point of the trash for good: the record that cannot be taken back, then the manifest. Answers false when somebody
  * undeleted it just now.
+ * @param request.isDue asked about the record that counts now, which may be younger than the one that was seen before: who
+ *   undeletes and deletes again has the whole trash period once more. Always, when absent
  */
-export async function purgePoint(request: Request & { readonly point: PointKey }): Promise<boolean> {
-  const { repository, point, signal } = request;
+export async function purgePoint(
+  request: Request & { readonly point: PointKey; readonly isDue?: ((trash: TrashState) => boolean) | undefined },
+): Promise<boolean> {
+  const { repository, point, isDue, signal } = request;
   const { pointId } = point;
   const known = await PointStates.readOne({ repository, pointId, signal });
-  const { state, number, tomb } = await known.inTrash(pointId);
+  const trash = await known.inTrash(pointId);
+  const { state, number, tomb } = trash;
   if (state === 'available') return false;
   if (state === 'trashed' && tomb) {
+    if (isDue?.(trash) === false) return false;
     const purging: Tomb['state'] = 'purging';
     const record = { point: pointId, state: purging, series: tomb.series, increment_id: tomb.increment_id };
     if (!(await putTomb(repository, { number: number + 1, tomb: record, signal }))) return false;
