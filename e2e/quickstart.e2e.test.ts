@@ -35,7 +35,7 @@ async function temporaryFolder() {
   return { folder, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
 }
 
-test('a real disk comes back in both its states, and its repository can be used on', async () => {
+test('a real disk and a running machine come back in all their states, and the repository can be used on', async () => {
   await using made = await temporaryFolder();
   const state = join(made.folder, 'state');
   const first = quickstart('--dir', state);
@@ -51,6 +51,19 @@ test('a real disk comes back in both its states, and its repository can be used 
   }
   assert.equal(first.printed.text.match(/identical/g)?.length, 2);
   assert.match(first.printed.text, /boot number 1\n[^]*boot number 2\n/);
+
+  // The machine: frozen for a moment at most, increments small, every point up with all its records.
+  for (const step of ['vm snapshot create', 'vm backup (full)', 'vm backup (after the crash)', 'says why']) {
+    assert.ok(first.printed.text.includes(step), `${step} is not in\n${first.printed.text}`);
+  }
+  assert.match(first.printed.text, /vda: \w*bitmap\w*, vdb: \w*bitmap\w*\n/);
+  const proved = [...first.printed.text.matchAll(/up; records 1 to (\d+) whole on both disks/g)];
+  const lasts = proved.map(([, last]) => Number(last));
+  assert.equal(lasts.length, 4);
+  assert.deepEqual(
+    lasts,
+    lasts.toSorted((a, b) => a - b),
+  );
 
   const increment = /backup \(increment\).* ([\d.]+) MiB more stored/.exec(first.printed.text)?.[1];
   assert.ok(Number(increment) < 20, `8 MiB of new data cost ${increment} MiB`);
@@ -78,6 +91,18 @@ test('with --once nothing is left, and neither is after an interrupt', async () 
   assert.equal(await run.ended, 130, run.printed.text);
   assert.equal(existsSync(state), false);
   assert.deepEqual(await machinesOf(state), []);
+});
+
+test('an interrupt of a running machine leaves nothing either', async () => {
+  await using made = await temporaryFolder();
+  const state = join(made.folder, 'state');
+  const run = start(process.execPath, ['scripts/quickstart.ts', '--once', '--dir', state]);
+  while (!run.printed.text.includes('boot a machine') && run.child.exitCode === null) {
+    await new Promise((wake) => setTimeout(wake, 20));
+  }
+  run.child.kill('SIGINT'); // while it is protected
+  assert.equal(await run.ended, 130, run.printed.text);
+  assert.equal(existsSync(state), false);
 });
 
 test('a folder that holds other things is not touched', async () => {

@@ -78,7 +78,8 @@ function secondsSince(startedMs: number): number {
 }
 
 function printStep({ title, seconds, note }: Step): void {
-  console.log(`${title.padEnd(42)}${seconds.toFixed(2).padStart(8)} s   ${note}`.trimEnd());
+  const time = seconds === undefined ? ''.padStart(10) : `${seconds.toFixed(2).padStart(8)} s`;
+  console.log(`${title.padEnd(42)}${time}   ${note}`.trimEnd());
 }
 
 function printWhereToGoOn(root: string, folder: string, { storage, disk, points }: Story): void {

@@ -1,5 +1,5 @@
 /**
- * The story of a running machine with two disks, whose writer is busy on both: protect it while it runs, let its QEMU crash,
+ * The story of a running machine with two disks, whose writer is busy on both: take a snapshot, protect it while it runs, let its QEMU crash,
  * protect it again, bring every point back as a machine of its own, boot it, and prove that no record of the writer is
  * torn or missing and that the disks are of one moment. Real libvirt and QEMU, private to the story (root is needed).
  */
@@ -37,10 +37,13 @@ async function tell(host: LibvirtHost, request: MachineStoryRequest): Promise<vo
   const booting = await timed(() => guest.start());
   say({ title: 'boot a machine with two disks', seconds: booting.seconds, note: 'its writer is busy on both' });
 
+  const snapshot = await command(host, request, ['snapshot', 'create', vm, 'before']);
+  say({ title: 'holdfast vm snapshot create', seconds: snapshot.seconds, note: snapshotNote(snapshot) });
+
   const points: string[] = [];
   const protect = async (title: string): Promise<HoldfastResult> => {
     await sleep(WRITING_MS);
-    const backup = await command(host, request, 'backup', vm);
+    const backup = await command(host, request, ['backup', vm, '--storage', request.storage]);
     points.push(pointOf(backup));
     say({ title, seconds: backup.seconds, note: backupNote(backup) });
     return backup;
@@ -53,7 +56,7 @@ async function tell(host: LibvirtHost, request: MachineStoryRequest): Promise<vo
   const again = await timed(() => startAgain(host, guest));
   say({ title: 'kill -9 its QEMU, start it again', seconds: again.seconds, note: 'the bitmaps are worth nothing now' });
   const fallen = await protect('holdfast vm backup (after the crash)');
-  say({ title: '  reads all again, and says why', seconds: 0, note: fallbackReason(fallen) });
+  say({ title: '  it reads all again, and says why', note: fallbackReason(fallen) });
   await guest.destroy();
 
   let lastBefore = 0;
@@ -70,12 +73,12 @@ async function startAgain(host: LibvirtHost, guest: TinyGuest): Promise<void> {
 /** A command of the host itself. */
 async function command(
   host: LibvirtHost,
-  { root, storage, signal }: MachineStoryRequest,
-  ...words: readonly string[]
+  { root, signal }: MachineStoryRequest,
+  words: readonly string[],
 ): Promise<HoldfastResult> {
   return await holdfast({
     root,
-    args: ['vm', ...words, '--storage', storage, '--connect', host.uri],
+    args: ['vm', ...words, '--connect', host.uri],
     environment: { HOLDFAST_STATE_DIRECTORY: join(host.directory, 'state') },
     signal,
   });
@@ -94,7 +97,8 @@ async function proveRestore(proof: {
   const { tell: say } = request;
   const directory = join(host.directory, name); // where QEMU may enter
   await mkdir(directory, { mode: 0o755 });
-  const restored = await command(host, request, 'restore', point, '--as', name, '--directory', directory);
+  const from = [point, '--storage', request.storage];
+  const restored = await command(host, request, ['restore', ...from, '--as', name, '--directory', directory]);
   say({ title: `holdfast vm restore --as ${name}`, seconds: restored.seconds, note: point });
   const images = ['vda', 'vdb'].map((disk) => join(directory, `${name}-${disk}.qcow2`));
   const last = await requireWhole(images, lastBefore);
@@ -130,10 +134,19 @@ function requireKind({ result }: HoldfastResult, kind: 'full' | 'incremental'): 
   if (result['kind'] !== kind) throw new Error(`the backup was ${String(result['kind'])}, not ${kind}`);
 }
 
+function snapshotNote({ result }: HoldfastResult): string {
+  const { disks, frozen_ms: frozen } = result['snapshot'] as Readonly<Record<string, unknown>>;
+  if (!Array.isArray(disks) || disks.length !== 2) throw new Error('the snapshot is not of both disks');
+  return `of both disks at one moment, ${quietNote(frozen)}`;
+}
+
+function quietNote(frozenMs: unknown): string {
+  return frozenMs === null ? 'guest not frozen' : `guest frozen for ${Number(frozenMs)} ms`;
+}
+
 function backupNote({ result }: HoldfastResult): string {
   const { read_bytes: read, put_bytes: put, frozen_ms: frozen } = result;
-  const quiet = frozen === null ? 'not frozen' : `guest frozen for ${Number(frozen)} ms`;
-  return `${mebibytes(Number(read))} read, ${mebibytes(Number(put))} stored, ${quiet}`;
+  return `${mebibytes(Number(read))} read, ${mebibytes(Number(put))} stored, ${quietNote(frozen)}`;
 }
 
 /** @throws Error when it did not fall back */

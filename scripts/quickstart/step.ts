@@ -1,6 +1,11 @@
 /** What the stories tell, step by step. */
 
-export type Step = { readonly title: string; readonly seconds: number; readonly note: string };
+export type Step = {
+  readonly title: string;
+  /** How long it took; undefined for a remark about the one before. */
+  readonly seconds?: number;
+  readonly note: string;
+};
 
 export async function timed<T>(work: () => Promise<T>): Promise<{ value: T; seconds: number }> {
   const startedMs = performance.now();
