@@ -36,7 +36,8 @@ export class SnapshotJournal {
   async write(key: SnapshotKey, note: SnapshotNote): Promise<void> {
     const path = this.#path(key);
     try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      // Whoever makes the state directory lets others in: QEMU's scratch space lies below it.
+      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
       const making = `${path}.new`;
       {
         await using file = await open(making, 'w', 0o600);
