@@ -7,6 +7,5 @@ export {
   type GuestDiskSource,
   guestConfigurationOf,
 } from './guest-configuration.ts';
-export { settleLeftovers } from './leftovers.ts';
 export type { DiskSelection } from './machine-disks.ts';
 export type { ConsistencyPolicy } from './quiesce.ts';

@@ -34,10 +34,9 @@ export async function readWorkRecord(path: string): Promise<WorkRecord | undefin
     const { version: _, ...record } = recordSchema.parse(JSON.parse(await readFile(path, 'utf8')));
     return record;
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT' || error instanceof SyntaxError || error instanceof z.ZodError) {
-      return undefined;
-    }
-    throw error;
+    const isOurs = !['ENOENT', 'EACCES'].includes(systemErrorCode(error) ?? '');
+    if (isOurs && !(error instanceof SyntaxError) && !(error instanceof z.ZodError)) throw error;
+    return undefined;
   }
 }
 

@@ -1,13 +1,12 @@
-/** `holdfast vm list`: the virtual machines of a host and their disks. Changes nothing, so it may look at other hosts too. */
+/** `holdfast vm list`: the virtual machines of a host and their disks. Works on other hosts too. */
 import { formatBytes } from '@holdfast/base';
 import {
-  DEFAULT_CONNECTION,
   type DiskSource,
   type DomainInventory,
   type InventoryDisk,
-  Libvirt,
   type StoragePool,
 } from '@holdfast/hypervisor/libvirt';
+import { openMachines } from '../wiring/machines.ts';
 import { connectionOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { layOutColumns } from '../terminal/columns.ts';
@@ -25,7 +24,7 @@ export const command = defineCommand(
   },
   async ({ options, context }) => {
     const { output, signal } = context;
-    const libvirt = new Libvirt({ uri: options.connect ?? DEFAULT_CONNECTION });
+    const { libvirt } = await openMachines(options, context);
     const machines = await libvirt.inventory({ signal });
     const pools = await libvirt.storagePools({ signal });
     for (const { name, disks } of machines) {

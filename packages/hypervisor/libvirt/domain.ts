@@ -196,7 +196,7 @@ export class Domain {
       return attribute(elementAt(parseRoot(xml), 'server'), 'socket');
     } catch (error) {
       // Another kind of job, or it has just ended.
-      if (hasCode(error, 'libvirt_failed')) return undefined;
+      if (hasCode(error, 'libvirt_failed', 'vm_busy')) return undefined;
       throw error;
     }
   }
@@ -233,6 +233,7 @@ export class Domain {
     } catch (error) {
       // Of one that was never started since libvirtd was.
       if (hasCode(error, 'vm_state_invalid')) return false;
+      if (hasCode(error, 'vm_busy')) return true;
       throw error;
     }
   }

@@ -38,6 +38,11 @@ const known: readonly Known[] = [
     code: 'vm_busy',
   },
   {
+    // A backup that is just beginning.
+    pattern: /backup job data missing/,
+    code: 'vm_busy',
+  },
+  {
     pattern: /there is (already )?(an|another) .*job|another .* job .*(running|active)|already active block job/i,
     code: 'vm_busy',
   },
