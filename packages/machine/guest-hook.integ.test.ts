@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { hasCode } from '@holdfast/base';
+import type { Domain } from '@holdfast/hypervisor/libvirt';
+import { type MachineBed, startMachineBed } from './machine-fixture.ts';
+
+let bed: MachineBed;
+let domain: Domain;
+
+before(async () => {
+  bed = await startMachineBed();
+  const guest = await bed.host.makeGuest({ name: 'web', writer: 'off' });
+  await guest.start();
+  domain = await bed.libvirt.domain('web');
+});
+
+after(async () => {
+  await bed[Symbol.asyncDispose]();
+});
+
+/** What a shell in the guest prints. */
+async function inGuest(script: string, input?: string): Promise<string> {
+  const run = { program: '/bin/sh', args: ['-c', script], timeoutMs: 60_000, ...(input !== undefined && { input }) };
+  const { exitCode, output, errors } = await domain.agent.run(run);
+  assert.equal(exitCode, 0, errors);
+  return output.trim();
+}
+
+async function installHook(body: string): Promise<void> {
+  const script = `#!/bin/sh\necho "$1" >> /tmp/calls\n${body}\n`;
+  await inGuest(
+    'mkdir -p /etc/holdfast; cat > /etc/holdfast/quiesce; chmod +x /etc/holdfast/quiesce; : > /tmp/calls',
+    script,
+  );
+}
+
+test('the hook is called before and after, and the point is of quiet applications', async () => {
+  await installHook('exit 0');
+  const { point, warnings } = await bed.backup('web', { consistency: 'require' });
+  assert.deepEqual([point.manifest.consistency, warnings], ['application', []]);
+  assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw');
+});
+
+test('a hook that fails: a frozen point with a warning, or none; it is called again in any case', async () => {
+  await installHook('[ "$1" = thaw ] || { echo "no disk for it" >&2; exit 7; }');
+  const { point, warnings } = await bed.backup('web');
+  assert.equal(point.manifest.consistency, 'filesystem');
+  assert.match(warnings.join(), /quiesce freeze ended with 7: no disk for it/);
+  assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw');
+  await assert.rejects(bed.backup('web', { consistency: 'require' }), (error) => hasCode(error, 'guest_hook_failed'));
+  assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw\nfreeze\nthaw');
+});
+
+test('a hook that takes too long is ended', async () => {
+  await installHook('[ "$1" = thaw ] || exec sleep 1000');
+  const hook = { path: '/etc/holdfast/quiesce', timeoutMs: 500 };
+  const { point, warnings } = await bed.backup('web', { hook });
+  assert.equal(point.manifest.consistency, 'filesystem');
+  assert.match(warnings.join(), /did not end within 0.5 s/);
+  assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw');
+});
+
+test('when it cannot say that all is over, the point is good all the same', async () => {
+  await installHook('[ "$1" = freeze ]');
+  const { point, warnings } = await bed.backup('web');
+  assert.equal(point.manifest.consistency, 'application');
+  assert.match(warnings.join(), /was not told that the point is made/);
+});
+
+test('never: nobody in the guest is disturbed', async () => {
+  await installHook('exit 0');
+  const { point } = await bed.backup('web', { consistency: 'never' });
+  assert.equal(point.manifest.consistency, 'crash');
+  assert.equal(await inGuest('cat /tmp/calls'), '');
+});
