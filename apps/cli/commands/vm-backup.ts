@@ -1,4 +1,5 @@
 /** `holdfast vm backup`: one restore point of a virtual machine, running or not. */
+import { HoldfastError, hasCode } from '@holdfast/base';
 import { connectionOptions, repositoryOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { backupFields, backupText } from '../wiring/backup-report.ts';
@@ -58,7 +59,7 @@ export const command = defineCommand(
       ...machines,
       machine: name,
       repository: opened.repository,
-      resource: engine.checkResource(options.resource ?? `instances/${name}`),
+      resource: resourceOf(engine.checkResource, options.resource, name),
       disks: diskSelection(options.disks),
       consistency: options.consistency ?? 'prefer',
       hook: { path: options.hook ?? DEFAULT_HOOK, timeoutMs },
@@ -81,6 +82,20 @@ export const command = defineCommand(
     );
   },
 );
+
+/** @throws resource_invalid; a machine may have a name that a resource cannot have */
+function resourceOf(check: (text: string) => string, chosen: string | undefined, machine: string): string {
+  if (chosen !== undefined) return check(chosen);
+  try {
+    return check(`instances/${machine}`);
+  } catch (error) {
+    if (!hasCode(error, 'resource_invalid')) throw error;
+    throw new HoldfastError('resource_invalid', error.message, {
+      cause: error,
+      remedy: 'Give the points of this machine a name with --resource instances/NAME.',
+    });
+  }
+}
 
 function diskSelection(words: string | undefined): 'all' | 'primary' | readonly string[] {
   if (words === undefined || words === 'all') return 'all';
