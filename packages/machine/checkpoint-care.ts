@@ -14,14 +14,17 @@ export async function removeStaleCheckpoints(request: {
   readonly domain: Domain;
   readonly mark: string;
   readonly keep: string | undefined;
+  /** What the machine was just seen to have; asked for when absent. */
+  readonly seen?: { readonly checkpoints: readonly string[]; readonly images: ReadonlyMap<string, LiveImage> };
   readonly signal?: AbortSignal | undefined;
 }): Promise<void> {
-  const { domain, mark, keep, signal } = request;
+  const { domain, mark, keep, seen, signal } = request;
   const isStale = (name: string): boolean => name.startsWith(`${mark}-`) && name !== keep;
-  for (const checkpoint of (await domain.checkpoints.list({ signal })).filter(isStale)) {
-    await removeCheckpoint({ domain, checkpoint, signal });
-  }
-  for (const { node, bitmaps } of (await liveBitmaps(domain, { signal })).values()) {
+  const stale = (seen?.checkpoints ?? (await domain.checkpoints.list({ signal }))).filter(isStale);
+  for (const checkpoint of stale) await removeCheckpoint({ domain, checkpoint, signal });
+  // A checkpoint takes its bitmaps along.
+  const images = seen && stale.length === 0 ? seen.images : await liveBitmaps(domain, { signal });
+  for (const { node, bitmaps } of images.values()) {
     for (const { name } of bitmaps.filter(({ name }) => isStale(name))) {
       await removeLiveBitmap(domain, { node, bitmap: name, signal });
     }

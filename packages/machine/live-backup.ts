@@ -43,21 +43,25 @@ type BackupConsistency = 'application' | 'filesystem' | 'crash';
 export async function backupRunningMachine(work: MachineBackupWork): Promise<MachineBackupOutcome> {
   const { options, domain } = work;
   const { repository, resource, signal } = options;
-  const liveXml = await domain.xml({ which: 'live', signal });
+  // Each is a process that mostly waits for libvirt.
+  const [liveXml, images, checkpoints] = await Promise.all([
+    domain.xml({ which: 'live', signal }),
+    liveBitmaps(domain, { signal }),
+    domain.checkpoints.list({ signal }),
+  ]);
   const description = describeDomain(liveXml);
   const disks = selectMachineDisks(description, options.disks);
-  const images = await liveBitmaps(domain, { signal });
   const mark = checkpointMark(repository, resource);
   const base = await chooseBase({
     repository,
     resource,
     disks,
-    checkpoints: new Set(await domain.checkpoints.list({ signal })),
+    checkpoints: new Set(checkpoints),
     bitmaps: bitmapsByDisk(disks, images),
     isFull: options.isFull,
     signal,
   });
-  await removeStaleCheckpoints({ domain, mark, keep: base.checkpoint, signal });
+  await removeStaleCheckpoints({ domain, mark, keep: base.checkpoint, seen: { checkpoints, images }, signal });
   const configuration = await captureConfiguration({ domain, description, signal });
   const sizes = disks.map(({ source }) => ('path' in source ? images.get(source.path)?.sizeBytes : undefined));
   await using scratch = await makeScratch({
