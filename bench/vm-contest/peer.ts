@@ -1,6 +1,7 @@
 /** The port that Holdfast and virtnbdbackup implement to be run side by side on the same guest. */
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LibvirtHost, TinyGuest } from '@holdfast/testing/guests';
 import { run } from '../process/run.ts';
 import { timedRun, type Usage } from '../process/timed-run.ts';
@@ -78,14 +79,28 @@ export const virtnbdbackup: Peer = {
       format: 'qcow2',
       restore: async (work, to) => {
         const until = work === 'full' ? ['-u', 'virtnbdbackup.0'] : [];
-        const log = ['-L', join(dir, 'restore.log'), '-n'];
-        await run({ command: ['virtnbdrestore', '-i', repository, '-o', to, ...log, ...until], signal });
+        const how = ['-U', host.uri, '-L', join(dir, 'restore.log'), '-n'];
+        await run({ command: ['virtnbdrestore', '-i', repository, '-o', to, ...how, ...until], signal });
         const [first = '', second = ''] = guest.images.map((image) => join(to, basename(image)));
+        for (const image of [first, second]) await untilClosed(image, signal);
         return [first, second];
       },
     };
   },
 };
+
+/** virtnbdrestore ends while its qemu-nbd still has the image open. */
+async function untilClosed(image: string, signal: AbortSignal): Promise<void> {
+  for (let tries = 100; ; tries -= 1) {
+    try {
+      await run({ command: ['qemu-img', 'info', image], signal });
+      return;
+    } catch (error) {
+      if (tries === 0) throw error;
+      await sleep(100, undefined, { signal });
+    }
+  }
+}
 
 async function sizeBelow(path: string, isCounted: (name: string) => boolean): Promise<number> {
   let sum = 0;
