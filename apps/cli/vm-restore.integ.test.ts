@@ -197,6 +197,12 @@ test('in place: fresh disks are swapped in, old ones stay as they are, checkpoin
   assert.deepEqual(one?.source, { kind: 'file', path: images[0] });
   assert.deepEqual(other?.source, { kind: 'file', path: again.disks[0]?.to });
   assert.deepEqual(again.replaced, [{ name: 'vdb', path: images[1] }]);
+
+  // Its series has ended: the next backup begins one of its own.
+  const backUp = async () => await holdfast(['vm', 'backup', guest.name, ...storage, ...connect]);
+  const [next, after] = [await backUp(), await backUp()];
+  assert.deepEqual([next['kind'], next['increment_id'], next['requested']], ['full', 1, 'full']);
+  assert.deepEqual([after['increment_id'], after['series']], [2, next['series']]);
   await guest.undefine();
 });
 

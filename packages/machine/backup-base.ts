@@ -47,12 +47,15 @@ export async function chooseBase(request: {
   readonly bitmaps: ReadonlyMap<string, readonly LiveBitmap[]>;
   /** A new series, whatever there is. */
   readonly isFull: boolean;
+  /** When the machine got disks of an earlier moment: points from before then are of a series that ended there. */
+  readonly restoredAt: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }): Promise<BackupBase> {
-  const { repository, resource, disks, checkpoints, bitmaps, isFull, signal } = request;
+  const { repository, resource, disks, checkpoints, bitmaps, isFull, restoredAt = '', signal } = request;
   const { points } = isFull ? { points: [] } : await listPoints({ repository, resource, signal });
   const newest = points.at(-1);
-  if (!newest) return { parent: undefined, disks: disks.map((disk) => ({ disk })), checkpoint: undefined };
+  if (!newest || Date.parse(newest.manifest.created_at) < Date.parse(restoredAt))
+    return { parent: undefined, disks: disks.map((disk) => ({ disk })), checkpoint: undefined };
   const inSeries = points.filter(({ manifest }) => manifest.series === newest.manifest.series);
   const parent = inSeries.findLast((point) => checkpoints.has(checkpointOf(point) ?? '')) ?? newest;
   const bases = disks.map((disk) => diskBase({ disk, parent, checkpoints, bitmaps: bitmaps.get(disk.target) ?? [] }));

@@ -59,6 +59,7 @@ export async function backupRunningMachine(work: MachineBackupWork): Promise<Mac
     checkpoints: new Set(checkpoints),
     bitmaps: bitmapsByDisk(disks, images),
     isFull: options.isFull,
+    restoredAt: description.restoredAt,
     signal,
   });
   await removeStaleCheckpoints({ domain, mark, keep: base.checkpoint, seen: { checkpoints, images }, signal });

@@ -55,6 +55,7 @@ export async function backupStoppedMachine(work: MachineBackupWork): Promise<Mac
     checkpoints: new Set(await domain.checkpoints.list({ signal })),
     bitmaps: new Map(images.map(({ disk, bitmaps }) => [disk.target, bitmaps])),
     isFull,
+    restoredAt: description.restoredAt,
     signal,
   });
   const prepared: Prepared = {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { systemClock } from '@holdfast/base';
 import { describeDomain } from '@holdfast/hypervisor/libvirt';
 import type { GuestConfiguration } from '../guest-configuration.ts';
 import { newDefinition } from './new-definition.ts';
@@ -53,6 +54,7 @@ test('a machine of its own: nothing that the old one has alone stays, and what i
     configuration,
     plan,
     hasMedium: (path) => path === '/iso/here.iso',
+    clock: systemClock,
   });
   const { name, uuid, nvramPath, disks, macs } = describeDomain(made);
   assert.deepEqual({ name, uuid, nvramPath }, { name: 'copy', uuid: plan.uuid, nvramPath: undefined });

@@ -1,5 +1,6 @@
 /** The definition of a machine that is made from a point: that of the point, with an identity and disks of its own. */
 import { randomBytes } from 'node:crypto';
+import type { Clock } from '@holdfast/base';
 import { describeDomain, type DiskPlace, editDomain } from '@holdfast/hypervisor/libvirt';
 import type { GuestConfiguration } from '../guest-configuration.ts';
 import type { RestorePlan } from './restore-plan.ts';
@@ -18,8 +19,9 @@ export function newDefinition(options: {
   readonly configuration: GuestConfiguration;
   readonly plan: RestorePlan;
   readonly hasMedium: (path: string) => boolean;
+  readonly clock: Clock;
 }): NewDefinition {
-  const { configuration, plan, hasMedium } = options;
+  const { configuration, plan, hasMedium, clock } = options;
   const { domain_xml: xml } = configuration;
   const described = describeDomain(xml);
   const places = new Map<string, DiskPlace>(
@@ -44,6 +46,7 @@ export function newDefinition(options: {
     ...(plan.uuid !== null && { uuid: plan.uuid }),
     macs: new Map(described.macs.map((mac) => [mac.toLowerCase(), newMac()])),
     disks: places,
+    restoredAt: new Date(clock.nowMs()).toISOString(),
   });
   return { xml: edited, warnings };
 }

@@ -63,7 +63,7 @@ export async function restoreAsNewMachine(options: RestoreAsNewOptions): Promise
     isDone: ({ uuid }) => known.some((domain) => domain.uuid === uuid),
   });
   const { plan, stage } = unfinished;
-  const { xml, warnings } = newDefinition({ configuration, plan, hasMedium: existsSync });
+  const { xml, warnings } = newDefinition({ configuration, plan, hasMedium: existsSync, clock: repository.clock });
   const nvramPath = plan.nvram ?? undefined;
   if (stage === 'done') {
     await unfinished.finish();

@@ -3,7 +3,7 @@
  * ones is written or removed (docs/design/semantics.md, 38).
  */
 import { dirname, join } from 'node:path';
-import { HoldfastError } from '@holdfast/base';
+import { type Clock, HoldfastError } from '@holdfast/base';
 import type { ImageFormat } from '@holdfast/hypervisor';
 import {
   describeDomain,
@@ -74,7 +74,7 @@ export async function restoreInPlace(options: RestoreInPlaceOptions): Promise<Ma
   if (stage !== 'done') {
     await unfinished.begin();
     disks = await writeDisks(unfinished, options);
-    const fresh = swapped(xml, plan);
+    const fresh = swapped(xml, plan, options.repository.clock);
     await restoreGuestState({ configuration, plan, xml: fresh });
     await refuseUnlessOff(domain, options);
     await define(unfinished, libvirt, fresh);
@@ -193,8 +193,10 @@ export function isAt({ disks }: DomainDescription, name: string, path: string): 
   return source?.kind === 'file' && source.path === path;
 }
 
-export function swapped(xml: string, { disks, nvram }: RestorePlan): string {
+/** It says when, so that the next backup begins a new series. */
+export function swapped(xml: string, { disks, nvram }: RestorePlan, clock: Clock): string {
   return editDomain(xml, {
+    restoredAt: new Date(clock.nowMs()).toISOString(),
     ...(nvram !== null && { nvramPath: nvram }),
     disks: new Map(disks.map(({ name, path, format }): [string, DiskPlace] => [name, { kind: 'file', path, format }])),
   });

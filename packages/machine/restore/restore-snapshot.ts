@@ -81,7 +81,7 @@ export async function restoreVmSnapshot(options: RestoreSnapshotOptions): Promis
       await adoptOwner(disk, old.path);
     }
     await refuseUnlessOff(domain, { signal });
-    await define(unfinished, libvirt, swapped(xml, plan));
+    await define(unfinished, libvirt, swapped(xml, plan, options.clock));
   }
   await forgetCheckpoints(domain);
   await unfinished.finish();

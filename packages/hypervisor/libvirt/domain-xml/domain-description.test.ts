@@ -16,6 +16,7 @@ test('a Windows machine with UEFI, TPM and an inserted medium', () => {
     nvramPath: '/var/lib/libvirt/qemu/nvram/win-srv_VARS.fd',
     emulatedTpm: '2.0',
     hostDevices: 0,
+    restoredAt: undefined,
   });
   assert.deepEqual(disks[0], {
     target: 'sda',

@@ -2,6 +2,7 @@
 import type { Element } from '@xmldom/xmldom';
 import { describeDisk, type DomainDisk } from './disk.ts';
 import { attribute, childrenOf, elementAt, invalid, parseDomainDocument, textOf } from './document.ts';
+import { restoredAt } from './own-notes.ts';
 
 /** The guest agent's channel: absent, or whether somebody listens at its end; only a live definition says. */
 export type AgentChannel = 'absent' | 'unknown' | 'disconnected' | 'connected';
@@ -24,6 +25,8 @@ export type DomainDescription = {
   readonly emulatedTpm: string | undefined;
   /** Devices of the host that are passed through: they tie the machine to it. */
   readonly hostDevices: number;
+  /** When Holdfast gave it the disks of an earlier moment, as ISO 8601. */
+  readonly restoredAt: string | undefined;
 };
 
 /** @throws vm_definition_invalid */
@@ -48,6 +51,7 @@ export function describeDomain(xml: string): DomainDescription {
     nvramPath: describeNvram(elementAt(domain, 'os', 'nvram')),
     emulatedTpm: attribute(tpm, 'type') === 'emulator' ? (attribute(tpm, 'version') ?? '2.0') : undefined,
     hostDevices: devicesOf('hostdev').length + devicesOf('interface').filter(isHostDevice).length,
+    restoredAt: restoredAt(domain),
   };
 }
 

@@ -53,6 +53,18 @@ test('a machine whose firmware libvirt chooses can be told where its variables a
   assert.equal(describeDomain(editDomain(chosen, { nvramPath: '/x.fd' })).nvramPath, '/x.fd');
 });
 
+test('when a machine was restored is noted among what others note, once', () => {
+  for (const name of sampleNames) {
+    const once = editDomain(sample(name), { restoredAt: '2026-11-21T10:00:00.000Z' });
+    assert.equal(describeDomain(once).restoredAt, '2026-11-21T10:00:00.000Z');
+    const twice = editDomain(once, { restoredAt: '2026-11-22T10:00:00.000Z' });
+    assert.equal(describeDomain(twice).restoredAt, '2026-11-22T10:00:00.000Z');
+    assert.equal(twice.match(/restored-at/g)?.length, 1);
+    assert.equal(describeDomain(sample(name)).restoredAt, undefined);
+  }
+  assert.match(editDomain(sample('windows-vtpm'), { restoredAt: 'x' }), /libosinfo:os id=[^]*holdfast:instance/);
+});
+
 test('a disk moves from Ceph, a volume or a LUN into a file, with no trace of where it was', () => {
   const place = { kind: 'file', path: '/restored/vda.qcow2', format: 'qcow2' } as const;
   const ceph = sample('ceph');

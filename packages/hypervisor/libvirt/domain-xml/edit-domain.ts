@@ -15,6 +15,7 @@ import {
   parseDomainDocument,
   serializeDocument,
 } from './document.ts';
+import { setRestoredAt } from './own-notes.ts';
 
 export type DiskPlace =
   | { readonly kind: 'file' | 'block'; readonly path: string; readonly format: string }
@@ -36,6 +37,8 @@ export type DomainChanges = {
   readonly macs?: ReadonlyMap<string, string>;
   /** By target. */
   readonly disks?: ReadonlyMap<string, DiskPlace>;
+  /** When it got disks of an earlier moment, as ISO 8601. */
+  readonly restoredAt?: string;
 };
 
 /** @throws vm_definition_invalid, vm_disk_not_found for a target that it has not, incompatible_target */
@@ -47,6 +50,7 @@ export function editDomain(xml: string, changes: DomainChanges): string {
   if (changes.nvramPath !== undefined) setNvram(edited, changes.nvramPath);
   if (changes.macs) setMacs(domain, changes.macs);
   if (changes.disks) setDisks(edited, changes.disks);
+  if (changes.restoredAt !== undefined) setRestoredAt(edited, changes.restoredAt);
   domain.removeAttribute('id'); // of a running machine: it means nothing to another
   return serializeDocument(document);
 }
