@@ -41,7 +41,9 @@ function parse(xml: string): Document {
       // U+FFFD may have been lost by somebody else, but it is a character like any other.
       if (!message.startsWith('Unicode replacement character')) throw new Error(message);
     };
-    return new DOMParser({ onError }).parseFromString(xml, 'text/xml');
+    // Of XML 1.0: the parser's own takes U+2028 for one too, and a path may hold that.
+    const normalizeLineEndings = (text: string): string => text.replace(/\r\n?/g, '\n');
+    return new DOMParser({ onError, normalizeLineEndings }).parseFromString(xml, 'text/xml');
   } catch (error) {
     throw invalid(error instanceof Error ? error.message.replace(/\s+/g, ' ') : 'it is not well-formed', error);
   }
