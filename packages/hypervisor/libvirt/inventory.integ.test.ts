@@ -130,7 +130,7 @@ test('definitions from the field are valid for libvirt after editing as before',
       disks: new Map([[disks[0]?.target ?? '', place]]),
     };
     for (const xml of [sample(name), editDomain(sample(name), changes)]) {
-      await writeFile(file, xml.replace("<domain type='kvm'", "<domain type='qemu'").replace(/<cpu [^>]*>/, ''));
+      await writeFile(file, xml.replace(/(?<=<domain[^>]* type=)(['"])kvm\1/, '$1qemu$1').replace(/<cpu [^>]*>/, ''));
       await host.virsh('define', '--validate', file);
       await host.virsh('undefine', describeDomain(xml).name, '--nvram', '--keep-tpm');
     }

@@ -180,11 +180,12 @@ class PrivateHost implements LibvirtHost {
   async startLibvirtd(): Promise<void> {
     const log = join(this.directory, 'log/libvirtd.log');
     try {
-      // Ready when it returns. Its output would keep a pipe of ours open.
+      // Ready when it returns. Its output would keep a pipe of ours open. The user that a TPM is made by cannot write into a
+      // temporary directory of the tests.
       await this.run(
         'sh',
         '-c',
-        `exec libvirtd --daemon ${this.remoteUri === undefined ? '' : '--listen'} --pid-file /run/libvirt/libvirtd.pid >> '${log}' 2>&1`,
+        `exec env -u TMPDIR libvirtd --daemon ${this.remoteUri === undefined ? '' : '--listen'} --pid-file /run/libvirt/libvirtd.pid >> '${log}' 2>&1`,
       );
     } catch (cause) {
       throw new Error(`libvirtd did not start: ${await readFile(log, 'utf8').catch(() => 'no log')}`, { cause });
