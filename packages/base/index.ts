@@ -7,4 +7,5 @@ export { HoldfastError, type HoldfastErrorOptions, hasCode, systemErrorCode } fr
 export { type Problem, toProblem } from './errors/problem.ts';
 export { type IdPrefix, isId, newId, timeOfId } from './ids.ts';
 export { type LanesOptions, runLanes } from './lanes.ts';
+export { makeDirectories } from './make-directories.ts';
 export { formatBytes, GiB, KiB, MiB, TiB } from './units.ts';

@@ -2,9 +2,8 @@
  * One at a time works on a machine of this host, and finds what the one before left behind. The lock is the kernel's: also
  * kill -9 gives it back, and nobody has to judge whether its holder still lives.
  */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HoldfastError, systemErrorCode } from '@holdfast/base';
+import { HoldfastError, makeDirectories, systemErrorCode } from '@holdfast/base';
 import { holdExclusively, machineLock } from './exclusive.ts';
 import { readWorkRecord, removeWorkRecord, type WorkRecord, writeWorkRecord } from './work-record.ts';
 
@@ -36,7 +35,7 @@ export async function claimMachine(options: {
   const directory = claimsDirectory(stateDirectory);
   const path = recordPath(stateDirectory, uuid);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o755 });
+    await makeDirectories(directory, { mode: 0o755 });
   } catch (error) {
     const why = systemErrorCode(error) ?? String(error);
     throw new HoldfastError('scratch_unusable', `${directory} cannot be made: ${why}`, {

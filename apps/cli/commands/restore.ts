@@ -1,7 +1,7 @@
 /** `holdfast restore`: a point's disk onto a new target, or in place. */
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatBytes, HoldfastError } from '@holdfast/base';
+import { formatBytes, HoldfastError, makeDirectories } from '@holdfast/base';
 import { findPoint, type ManifestDisk, type Repository, type RestorePoint } from '@holdfast/engine';
 import { type RestoreOutcome, restoreDisk } from '@holdfast/engine/restore';
 import { type ImageFormat, parseBlockLocation } from '@holdfast/hypervisor';
@@ -131,7 +131,7 @@ async function targetsInside(request: {
 }): Promise<readonly DiskTarget[]> {
   const { directory, point, disk, format } = request;
   const disks = disk === undefined ? point.manifest.disks : [chooseDisk(point, disk)];
-  await mkdir(directory, { recursive: true }).catch((cause: unknown) => {
+  await makeDirectories(directory).catch((cause: unknown) => {
     throw new HoldfastError('target_unwritable', `The directory ${directory} cannot be made.`, { cause });
   });
   return disks.map((chosen) => ({ disk: chosen, to: join(directory, `${chosen.name}.${format}`) }));

@@ -2,9 +2,9 @@
  * What a machine keeps on its host beside its disks: UEFI variables (with the keys of Secure Boot) and the state of an
  * emulated TPM (with the keys of BitLocker, which opens nothing without them).
  */
-import { chmod, mkdir, open, readdir, writeFile } from 'node:fs/promises';
+import { chmod, open, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { HoldfastError, MiB, systemErrorCode } from '@holdfast/base';
+import { HoldfastError, makeDirectories, MiB, systemErrorCode } from '@holdfast/base';
 import type { DomainDescription } from './domain-xml/domain-description.ts';
 
 export type GuestStateFile = {
@@ -66,7 +66,7 @@ export async function placeGuestState(options: {
       throw new HoldfastError('incompatible_target', `${domain.name} has no place for ${JSON.stringify(name)}`);
     }
     try {
-      await mkdir(dirname(path), { recursive: true });
+      await makeDirectories(dirname(path));
       if (name !== 'nvram') await openTheWay(path, join(stateDirectory, 'swtpm'));
       await writeFile(path, bytes, { flag: 'wx', mode: 0o600, flush: true });
     } catch (error) {

@@ -3,9 +3,9 @@
  * other state; the images alone decide which snapshots there are, and one without its record is only of unknown worth.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { systemErrorCode } from '@holdfast/base';
+import { makeDirectories, systemErrorCode } from '@holdfast/base';
 import { targetFileError } from '../file/file-errors.ts';
 
 /** `clean`: the machine was off. `filesystem`: its file systems were frozen. `crash`: what pulling the plug leaves. */
@@ -37,7 +37,7 @@ export class SnapshotJournal {
     const path = this.#path(key);
     try {
       // Whoever makes the state directory lets others in: QEMU's scratch space lies below it.
-      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+      await makeDirectories(dirname(path), { mode: 0o755 });
       const making = `${path}.new`;
       {
         await using file = await open(making, 'w', 0o600);

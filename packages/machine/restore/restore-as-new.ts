@@ -60,7 +60,7 @@ export async function restoreAsNewMachine(options: RestoreAsNewOptions): Promise
   await using unfinished = await UnfinishedRestore.open({
     directory,
     plan: wanted,
-    isDone: ({ uuid }) => known.some((domain) => domain.uuid === uuid),
+    useOf: ({ uuid }) => (known.some((domain) => domain.uuid === uuid) ? 'all' : 'none'),
   });
   const { plan, stage } = unfinished;
   const { xml, warnings } = newDefinition({ configuration, plan, hasMedium: existsSync, clock: repository.clock });

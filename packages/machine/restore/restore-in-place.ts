@@ -2,6 +2,7 @@
  * A machine as it was at a point: fresh disks beside the old ones, swapped in its definition in one step. Nothing of the old
  * ones is written or removed (docs/design/semantics.md, 38).
  */
+import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Clock, HoldfastError } from '@holdfast/base';
 import type { ImageFormat } from '@holdfast/hypervisor';
@@ -23,7 +24,7 @@ import { restoreGuestState } from './guest-state.ts';
 import { machineOfPoint } from './machine-of-point.ts';
 import { alreadyThere, define, type RestoredMachine } from './restore-as-new.ts';
 import type { RestorePlan } from './restore-plan.ts';
-import { UnfinishedRestore } from './unfinished-restore.ts';
+import { type PlanUse, UnfinishedRestore } from './unfinished-restore.ts';
 import { type WriteOptions, writeDisks } from './write-disks.ts';
 
 export type RestoreInPlaceOptions = WriteOptions & {
@@ -67,7 +68,7 @@ export async function restoreInPlace(options: RestoreInPlaceOptions): Promise<Ma
   await using unfinished = await UnfinishedRestore.open({
     directory: dirname(wanted.disks[0]!.path),
     plan: wanted,
-    isDone: ({ disks }) => disks.every(({ name, path }) => isAt(current, name, path)),
+    useOf: async (earlier) => await useOf(current, earlier),
   });
   const { plan, stage } = unfinished;
   let disks = alreadyThere(plan);
@@ -188,7 +189,19 @@ function nameOf(source: DiskSource): string {
   }
 }
 
-export function isAt({ disks }: DomainDescription, name: string, path: string): boolean {
+/** `some` as well when the machine has written since: then its disks are no longer as the point was. */
+export async function useOf({ disks, restoredAt = '' }: DomainDescription, plan: RestorePlan): Promise<PlanUse> {
+  const used = plan.disks.filter(({ name, path }) => isAt(disks, name, path));
+  if (used.length === 0) return 'none';
+  if (used.length < plan.disks.length) return 'some';
+  for (const { path } of used) {
+    const found = await stat(path).catch(() => undefined);
+    if (!found || !(found.mtimeMs <= Date.parse(restoredAt))) return 'some';
+  }
+  return 'all';
+}
+
+function isAt(disks: readonly DomainDisk[], name: string, path: string): boolean {
   const source = disks.find(({ target }) => target === name)?.source;
   return source?.kind === 'file' && source.path === path;
 }

@@ -14,7 +14,7 @@ import {
   type VmSnapshot,
 } from '@holdfast/hypervisor/snapshot';
 import { define } from './restore-as-new.ts';
-import { forgetCheckpoints, isAt, refuseUnlessOff, type ReplacedDisk, swapped } from './restore-in-place.ts';
+import { forgetCheckpoints, refuseUnlessOff, type ReplacedDisk, swapped, useOf } from './restore-in-place.ts';
 import type { PlannedDisk, RestorePlan } from './restore-plan.ts';
 import { UnfinishedRestore } from './unfinished-restore.ts';
 import { adoptOwner } from './write-disks.ts';
@@ -61,7 +61,7 @@ export async function restoreVmSnapshot(options: RestoreSnapshotOptions): Promis
   await using unfinished = await UnfinishedRestore.open({
     directory: dirname(wanted.disks[0]!.path),
     plan: wanted,
-    isDone: ({ disks }) => disks.every(({ name, path }) => isAt(current, name, path)),
+    useOf: async (earlier) => await useOf(current, earlier),
   });
   const { plan, stage } = unfinished;
   if (stage !== 'done') {

@@ -45,7 +45,7 @@ export async function restoreToFile(options: RestoreToFileOptions): Promise<Rest
       tpm: null,
       replaced: [],
     },
-    isDone: () => false,
+    useOf: () => 'none',
   });
   await unfinished.begin();
   const [restored] = await writeDisks(unfinished, options);

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { hasCode } from '@holdfast/base';
 import { temporaryDirectory } from '@holdfast/testing';
 import type { RestorePlan } from './restore-plan.ts';
-import { UnfinishedRestore } from './unfinished-restore.ts';
+import { type PlanUse, UnfinishedRestore } from './unfinished-restore.ts';
 
 const uuid = '7af0ba8b-19c0-4be7-a3e0-f7d7ffc527ee';
 
@@ -25,8 +25,8 @@ function planIn(directory: string, changes: Partial<RestorePlan> = {}): RestoreP
   };
 }
 
-const open = async (directory: string, plan: RestorePlan, done = false) =>
-  await UnfinishedRestore.open({ directory, plan, isDone: () => done });
+const open = async (directory: string, plan: RestorePlan, use: PlanUse = 'none') =>
+  await UnfinishedRestore.open({ directory, plan, useOf: () => use });
 
 /** As after a kill: the note and what it names lie there. */
 async function killedRun(directory: string, plan: RestorePlan): Promise<void> {
@@ -80,7 +80,7 @@ test('after a kill the same restore goes on as it was planned then', async () =>
     await unfinished.begin();
     unfinished.leaveEverything();
   }
-  await using done = await open(made.path, later, true);
+  await using done = await open(made.path, later, 'all');
   assert.deepEqual([done.stage, done.plan], ['done', plan]);
   await done[Symbol.asyncDispose]();
   assert.ok(existsSync(plan.disks[0]!.path), 'what libvirt knows is never removed');
@@ -104,8 +104,22 @@ test('another restore there removes what a killed one began, but not what libvir
   assert.deepEqual(await readdir(made.path), []);
   await killedRun(made.path, plan);
   {
-    await using unfinished = await open(made.path, other, true);
+    await using unfinished = await open(made.path, other, 'all');
     await unfinished.begin();
+  }
+  assert.deepEqual(await readdir(made.path), ['web-vda.raw']);
+});
+
+test('what a machine uses in part is neither gone on with nor removed', async () => {
+  await using made = await temporaryDirectory();
+  const plan = planIn(made.path);
+  await killedRun(made.path, plan);
+  const again = planIn(made.path, { disks: [{ name: 'vda', format: 'raw', path: join(made.path, 'web-vda-2.raw') }] });
+  {
+    await using unfinished = await open(made.path, again, 'some');
+    assert.deepEqual([unfinished.stage, unfinished.plan], ['new', again]);
+    await unfinished.begin();
+    await writeFile(again.disks[0]!.path, 'half');
   }
   assert.deepEqual(await readdir(made.path), ['web-vda.raw']);
 });

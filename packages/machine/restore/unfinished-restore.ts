@@ -13,6 +13,9 @@ import { isSameRestore, madePaths, type RestorePlan, restorePlanSchema } from '.
 
 const noteSchema = z.strictObject({ version: z.literal(1), host: z.string(), plan: restorePlanSchema });
 
+/** How much of what a plan makes a machine uses. What it uses is never removed, and `some` is neither gone on with. */
+export type PlanUse = 'all' | 'some' | 'none';
+
 /** `done`: an earlier run came as far as libvirt knowing what it made, and was cut off then. */
 export type RestoreStage = 'new' | 'resumed' | 'done';
 
@@ -46,15 +49,15 @@ export class UnfinishedRestore implements AsyncDisposable {
   /**
    * Looks for the note of an earlier run; nothing is changed yet.
    * @param options.directory where the note lies
-   * @param options.isDone whether libvirt knows already what such a plan makes
+   * @param options.useOf what libvirt's definition says of an earlier plan
    * @throws vm_busy when another run is at work, target_unwritable
    */
   static async open(options: {
     readonly directory: string;
     readonly plan: RestorePlan;
-    readonly isDone: (plan: RestorePlan) => boolean;
+    readonly useOf: (plan: RestorePlan) => PlanUse | Promise<PlanUse>;
   }): Promise<UnfinishedRestore> {
-    const { directory, plan, isDone } = options;
+    const { directory, plan, useOf } = options;
     const notePath = join(directory, `.${plan.name}.holdfast-${plan.kind}`);
     const lock = await holdExclusively(
       (plan.kind === 'in_place' || plan.kind === 'snapshot') && plan.uuid !== null ? machineLock(plan.uuid) : notePath,
@@ -62,12 +65,12 @@ export class UnfinishedRestore implements AsyncDisposable {
     if (!lock) throw busy(plan);
     try {
       const earlier = await readNote(notePath);
-      const done = earlier !== undefined && isDone(earlier);
-      if (earlier && isSameRestore(earlier, plan)) {
-        const stage = done ? 'done' : 'resumed';
+      const use = earlier ? await useOf(earlier) : 'none';
+      if (earlier && use !== 'some' && isSameRestore(earlier, plan)) {
+        const stage = use === 'all' ? 'done' : 'resumed';
         return new UnfinishedRestore({ plan: earlier, stage, notePath, lock, stale: undefined });
       }
-      return new UnfinishedRestore({ plan, stage: 'new', notePath, lock, stale: done ? undefined : earlier });
+      return new UnfinishedRestore({ plan, stage: 'new', notePath, lock, stale: use === 'none' ? earlier : undefined });
     } catch (error) {
       await lock[Symbol.asyncDispose]();
       throw error;

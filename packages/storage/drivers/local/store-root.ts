@@ -4,9 +4,9 @@
  * So device and inode are remembered when the store is opened and compared again before anything is concluded from
  * absence and before a top-level directory is made.
  */
-import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { HoldfastError } from '@holdfast/base';
+import { HoldfastError, makeDirectories } from '@holdfast/base';
 import { absentAs, hasErrno, storageCall, toStorageError } from './local-errors.ts';
 
 export type StoreRoot = {
@@ -57,13 +57,11 @@ async function createDurably(directory: string): Promise<void> {
   const doing = `create the storage directory ${directory}`;
   let first: string | undefined;
   try {
-    first = await mkdir(directory, { recursive: true, mode: 0o700 });
+    first = await makeDirectories(directory, { mode: 0o700 });
   } catch (error) {
     // Something else is in the way; the caller finds out what.
     if (hasErrno(error, 'EEXIST', 'ENOTDIR')) return;
-    // Node's recursive mkdir says ENOENT when the truth is EROFS; asking for one directory tells.
-    const truth = hasErrno(error, 'ENOENT') ? await firstRefusal(directory) : undefined;
-    throw toStorageError(truth ?? error, doing);
+    throw toStorageError(error, doing);
   }
   if (first === undefined) return;
   // A name lives in the directory above: from the deepest new one up to the parent of the first new one.
@@ -71,14 +69,4 @@ async function createDurably(directory: string): Promise<void> {
     await using parent: FileHandle = await storageCall(doing, open(dirname(made), 'r'));
     await storageCall(doing, parent.sync());
   }
-}
-
-/** Why the first missing directory on the way cannot be made; undefined when it can. */
-async function firstRefusal(directory: string): Promise<unknown> {
-  let first = directory;
-  while (dirname(first) !== first && !(await stat(dirname(first)).catch(() => undefined))) first = dirname(first);
-  return await mkdir(first, { mode: 0o700 }).then(
-    () => undefined,
-    (error: unknown) => error,
-  );
 }
