@@ -9,6 +9,7 @@ import { type ContestOptions, parseArguments, usage } from './arguments.ts';
 import { judge } from './judgement.ts';
 import { describeMachine } from './machine.ts';
 import { judgedTable, machineLines, measuredTable } from './report.ts';
+import { WarmMemory } from '../process/warm-memory.ts';
 import { competeOnce } from './stage.ts';
 import { summarize } from './summary.ts';
 import type { Measurement } from './works.ts';
@@ -50,13 +51,14 @@ async function compare(given: ContestOptions, signal: AbortSignal): Promise<numb
   const measurements: Measurement[] = [];
   try {
     const machine = await describeMachine({ scratchDir, contenders: chosen, signal });
+    await using memory = new WarmMemory({ dir: scratchDir });
     const disk = await createWorkingDisk({ image, dir: scratchDir, signal });
     const record = (measurement: Measurement): void => void measurements.push(measurement);
     for (let round = 0; round < rounds; round += 1) {
       // Each round begins with another contender, so that nobody always follows the same one.
       const shift = round % chosen.length;
       for (const contender of [...chosen.slice(shift), ...chosen.slice(0, shift)]) {
-        await competeOnce({ contender, round, image, disk, scratchDir, record, note, signal });
+        await competeOnce({ contender, round, image, disk, scratchDir, memory, record, note, signal });
       }
     }
     const summaries = summarize(measurements);

@@ -5,6 +5,7 @@ import { formatBytes, MiB } from '@holdfast/base';
 import type { BenchImage } from '../image/build.ts';
 import { run } from '../process/run.ts';
 import { timedRun } from '../process/timed-run.ts';
+import type { WarmMemory } from '../process/warm-memory.ts';
 import type { Contender, MeasuredWork, WorkingDisk } from './contender.ts';
 import type { Measurement } from './works.ts';
 
@@ -15,15 +16,16 @@ export async function competeOnce(options: {
   readonly image: BenchImage;
   readonly disk: WorkingDisk;
   readonly scratchDir: string;
+  readonly memory: WarmMemory;
   readonly record: (measurement: Measurement) => void;
   readonly note: (line: string) => void;
   readonly signal: AbortSignal;
 }): Promise<void> {
-  const { contender, round, image, disk, scratchDir, record, note, signal } = options;
+  const { contender, round, image, disk, scratchDir, memory, record, note, signal } = options;
   const dir = join(scratchDir, contender.id);
   await mkdir(dir, { recursive: true });
   const measure = async (work: MeasuredWork): Promise<string> => {
-    const measured = await measureOne({ work, scratchDir, signal });
+    const measured = await measureOne({ work, scratchDir, memory, signal });
     record({ contender: contender.id, work: work.work, round, ...measured.figures });
     const { wallMs, cpuMs, peakBytes } = measured.figures.usage;
     const figures = `${(wallMs / 1000).toFixed(2)} s, CPU ${(cpuMs / 1000).toFixed(2)} s, ${formatBytes(peakBytes)}`;
@@ -53,24 +55,27 @@ export async function competeOnce(options: {
 async function measureOne(options: {
   readonly work: MeasuredWork;
   readonly scratchDir: string;
+  readonly memory: WarmMemory;
   readonly signal: AbortSignal;
 }): Promise<{ readonly stdout: string; readonly figures: Omit<Measurement, 'contender' | 'work' | 'round'> }> {
-  const { work, scratchDir, signal } = options;
+  const { work, scratchDir, memory, signal } = options;
   const storedBefore = work.repository === undefined ? 0 : await sizeOf(work.repository);
   for (const path of work.warm ?? []) await readThrough(path, signal);
   await syncMs(scratchDir, signal);
+  await memory.fill(signal);
   const { usage, stdout } = await timedRun({
     command: work.command,
     ...(work.cwd === undefined ? {} : { cwd: work.cwd }),
     ...(work.env === undefined ? {} : { env: work.env }),
     signal,
   });
-  if (work.repository === undefined) return { stdout, figures: { usage } };
+  const thenSyncMs = await syncMs(scratchDir, signal);
+  if (work.repository === undefined) return { stdout, figures: { usage, syncMs: thenSyncMs } };
   const storedBytes = await sizeOf(work.repository);
   const sourceReadBytes = work.sourceReadBytes?.(stdout);
   const figures = {
     usage,
-    syncMs: await syncMs(scratchDir, signal),
+    syncMs: thenSyncMs,
     storedBytes,
     putBytes: storedBytes - storedBefore,
     ...(sourceReadBytes === undefined ? {} : { sourceReadBytes }),

@@ -15,7 +15,7 @@ const known: readonly Known[] = [
   { pattern: /Failed to connect socket.*Permission denied/, code: 'libvirt_denied' },
   {
     pattern:
-      /failed to connect to the hypervisor|Disconnected from|End of file while reading data|client socket is closed|Cannot (write|recv|read) data|no connection driver available|internal error: (client socket|connection closed)/,
+      /[Ff]ailed to (re)?connect to the hypervisor|Failed to connect socket|no valid connection|Disconnected from|End of file while reading data|client socket is closed|Cannot (write|recv|read) data|no connection driver available|internal error: (client socket|connection closed)/,
     code: 'libvirt_unreachable',
   },
   { pattern: /failed to get domain|^error: Domain not found/m, code: 'vm_not_found' },

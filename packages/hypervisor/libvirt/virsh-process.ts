@@ -24,11 +24,11 @@ export type VirshEnd = {
 };
 
 /** The XML of a machine is some 10 KB; an agent's answer holds at most 16 MiB in base64. More ends the process. */
-const OUTPUT_LIMIT_BYTES = 64 * MiB;
+export const OUTPUT_LIMIT_BYTES = 64 * MiB;
 /** Error output kept for messages. */
 const STDERR_LIMIT_CHARACTERS = 64 * 1024;
-/** Of `env`, for a program that it does not find. */
-const NOT_INSTALLED = 127;
+/** Of `env` and `stdbuf`, for a program that they do not find. */
+export const virshNotInstalled = 127;
 
 /** Waits for its end in every case. @throws libvirt_unreachable when virsh is not installed, the reason of `signal` */
 export async function runVirshProcess(request: VirshProcess): Promise<VirshEnd> {
@@ -63,11 +63,11 @@ export async function runVirshProcess(request: VirshProcess): Promise<VirshEnd> 
   }
   stop.removeEventListener('abort', kill);
   signal?.throwIfAborted();
-  if (code === NOT_INSTALLED) throw virshMissing();
+  if (code === virshNotInstalled) throw virshMissing();
   return { code, stdout: Buffer.concat(chunks).toString('utf8'), stderr, timedOut: limit.aborted && code !== 0 };
 }
 
-function virshMissing(): HoldfastError {
+export function virshMissing(): HoldfastError {
   return new HoldfastError('libvirt_unreachable', 'the program virsh is not installed', {
     remedy: 'apt-get install libvirt-clients',
     facts: { program: 'virsh' },

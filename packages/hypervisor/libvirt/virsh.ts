@@ -1,4 +1,4 @@
-/** The one way to libvirt: calls of virsh (17-20 ms each), their documents in files, their English answers. */
+/** The one way to libvirt: calls of virsh, their documents in files, their English answers. */
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/base';
 import { libvirtError } from './libvirt-errors.ts';
 import { runVirshProcess, type VirshEnd } from './virsh-process.ts';
+import { VirshSessions } from './virsh-session.ts';
+import { quoted } from './virsh-words.ts';
 
 export type VirshRun = {
   /** The command and its words. A word that begins with a dash and is no option must be given as `--option=value`. */
@@ -27,9 +29,11 @@ const TIMEOUT_MS = 60_000;
 
 export class Virsh {
   readonly uri: string;
+  readonly #sessions: VirshSessions;
 
   constructor(uri: string) {
     this.uri = uri;
+    this.#sessions = new VirshSessions(uri);
   }
 
   /**
@@ -41,7 +45,9 @@ export class Virsh {
     const { doing, timeoutMs = TIMEOUT_MS, signal } = run;
     await using documents = await writeDocuments([run]);
     const words = documents.words[0] ?? [];
-    const end = await runVirshProcess({ uri: this.uri, words, timeoutMs, signal });
+    const end = VirshSessions.takes(words)
+      ? await this.#sessions.run({ words, timeoutMs, signal })
+      : await runVirshProcess({ uri: this.uri, words, timeoutMs, signal });
     if (end.code === 0) return end.stdout;
     throw failure({ doing, end, text: end.stderr, timeoutMs });
   }
@@ -99,11 +105,6 @@ function failure(options: { doing: string; end: VirshEnd; text: string; timeoutM
   const { doing, end, text, timeoutMs } = options;
   if (end.timedOut) return new HoldfastError('libvirt_timeout', `${doing}: no answer within ${timeoutMs / 1000} s`);
   return libvirtError({ doing, text: text.trim() === '' ? `virsh ended with ${end.code}` : text });
-}
-
-/** virsh takes quotes as a shell does. */
-function quoted(word: string): string {
-  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 /** The words of each call, with the paths of its documents at their end. */
