@@ -76,7 +76,10 @@ class VirshSession {
     child.stdin.on('error', () => undefined);
     child.stdout.on('data', (chunk: Buffer) => {
       this.#bytes += chunk.length;
-      if (this.#bytes > OUTPUT_LIMIT_BYTES) return void child.kill('SIGKILL');
+      if (this.#bytes > OUTPUT_LIMIT_BYTES) {
+        child.kill('SIGKILL');
+        return;
+      }
       this.#chunks.push(chunk);
       this.#tail = (this.#tail + chunk.toString('latin1')).slice(-TAIL_BYTES);
       this.#look();
