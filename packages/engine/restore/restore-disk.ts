@@ -7,17 +7,13 @@ import { availableParallelism } from 'node:os';
 import { type BlockTarget, BufferSlots, formatBytes, HoldfastError, hasCode, runLanes } from '@holdfast/base';
 import { chunkLengthAt, chunksPerPage, type Geometry } from '../chunk/geometry.ts';
 import { isAllZero } from '../chunk/zero.ts';
-import { decodeSlack } from '../codec/chunk-codec.ts';
-import type { ChunkLocation } from '../index/chunk-location.ts';
 import type { RestorePoint } from '../manifest/points.ts';
 import { MapReader } from '../map/map-reader.ts';
 import type { DataReference, Reference, SplitReference } from '../map/reference-list.ts';
-import { readChunk } from '../pack/chunk-reader.ts';
-import { type Forwardings, placeName, sharedForwardings } from '../pack/forwardings.ts';
-import { readRange } from '../pack/frame-reader.ts';
 import type { Repository } from '../repository/repository.ts';
 import { openReaderSession } from '../session/session.ts';
-import { type FetchChunk, type FetchJob, maximumRangeBytes, planFetches, type WantedChunk } from './fetch-plan.ts';
+import { fetchAndWrite, unpackBytes, writePatched } from './bring-chunks.ts';
+import { type FetchJob, maximumRangeBytes, planFetches, type WantedChunk } from './fetch-plan.ts';
 import { UnreadableChunks, type UnreadableRange } from './unreadable-chunks.ts';
 
 /** Hides the latency of a network storage (PBS measured 1 -> 16 fetches: 557 -> 1514 MB/s). */
@@ -47,7 +43,8 @@ export type RestoreOutcome = {
   readonly unreadable: readonly UnreadableRange[];
 };
 
-type Tally = { -readonly [Name in Exclude<keyof RestoreOutcome, 'unreadable'>]: number } & {
+/** Of a restore that is under way. */
+export type Tally = { -readonly [Name in Exclude<keyof RestoreOutcome, 'unreadable'>]: number } & {
   /** With best effort. */
   readonly lost: UnreadableChunks | undefined;
 };
@@ -96,14 +93,14 @@ export async function restoreDisk(options: RestoreOptions): Promise<RestoreOutco
   const slots = (most: number): number => Math.min(most, geometry.chunkCount);
   const memory = {
     ranges: new BufferSlots({ slots: slots(fetchLanes), slotBytes: longestRangeBytes(geometry) }),
-    chunks: new BufferSlots({ slots: slots(decodeSlots), slotBytes: geometry.chunkBytes + decodeSlack }),
+    unpacked: new BufferSlots({ slots: slots(decodeSlots), slotBytes: unpackBytes(geometry) }),
   };
   await runLanes({
     jobs: restoreJobs({ options, map, tally, report }),
     lanes: fetchLanes,
     signal,
     run: async (job) => {
-      if ('reference' in job) await writePatched({ options, geometry, job, tally });
+      if ('reference' in job) await writePatched({ options, geometry, tally }, job);
       else await fetchAndWrite({ options, geometry, job, tally, memory });
       report();
     },
@@ -124,16 +121,6 @@ async function openMapOrNone(options: RestoreOptions): Promise<MapReader | Resto
     const { disks } = options.point.manifest;
     const { size_bytes: sizeBytes } = disks.find(({ name }) => name === options.disk) ?? disks[0]!;
     return { ...nothing, sizeBytes, unreadable: [{ offset: 0, length: sizeBytes, reason: error.message }] };
-  }
-}
-
-/** Brings chunks; with best effort, those that cannot be read are noted, and it is no error. */
-async function bring(tally: Tally, chunks: readonly number[], run: () => Promise<void>): Promise<void> {
-  try {
-    await run();
-  } catch (error) {
-    if (!tally.lost || !hasCode(error, 'chunk_corrupt', 'repository_damaged')) throw error;
-    for (const chunk of chunks) tally.lost.add(chunk, error.message);
   }
 }
 
@@ -271,132 +258,4 @@ async function takeDiffering(work: Work, entries: readonly Reference[], first: n
     },
   });
   return wanted;
-}
-
-type FetchRequest = {
-  readonly options: RestoreOptions;
-  readonly geometry: Geometry;
-  /** `origins`: what the map said of chunks that are fetched from where they were forwarded to, by their new place. */
-  readonly job: FetchJob & { readonly origins?: ReadonlyMap<string, DataReference> };
-  readonly tally: Tally;
-  readonly memory: { readonly ranges: BufferSlots; readonly chunks: BufferSlots };
-};
-
-async function fetchAndWrite(request: FetchRequest): Promise<void> {
-  const { job, tally, memory } = request;
-  const isThere = await memory.ranges.with(async (into) => {
-    const range = await fetchRange(request, into);
-    if (!range) return false;
-    tally.fetchedBytes += job.length;
-    for (const fetch of job.chunks) {
-      await memory.chunks.with(async (slot) => await unpackAndWrite({ ...request, fetch, range, slot }));
-    }
-    return true;
-  });
-  if (!isThere) await fetchMoved(request);
-}
-
-/** Undefined when the pack is not there or is cut short. */
-async function fetchRange({ options, job }: FetchRequest, into: Buffer): Promise<Buffer | undefined> {
-  const { packId, offset, length } = job;
-  try {
-    const { repository, signal } = options;
-    return await readRange(repository, { packKind: 'data', packId, offset, length, into, signal });
-  } catch (error) {
-    if (!hasCode(error, 'chunk_corrupt')) throw error;
-    return undefined;
-  }
-}
-
-async function unpackAndWrite(
-  request: FetchRequest & { readonly fetch: FetchChunk; readonly range: Buffer; readonly slot: Buffer },
-): Promise<void> {
-  const { options, geometry, job, tally, fetch, range, slot } = request;
-  const { location, id } = fetch.reference;
-  const start = location.offset - job.offset;
-  let plain: Buffer;
-  try {
-    const bytes = range.subarray(start, start + location.storedBytes);
-    plain = await options.repository.codec.decode(bytes, { kind: 'data', id }, slot);
-  } catch (error) {
-    if (!hasCode(error, 'chunk_corrupt')) throw error;
-    await fetchSingle({ ...request, fetch });
-    return;
-  }
-  await bring(tally, fetch.chunks, async () => {
-    for (const chunk of fetch.chunks) await writeChunk({ options, geometry, tally, chunk, plain });
-  });
-}
-
-/**
- * A pack that is not there, or is cut short: what was forwarded is fetched range by range from where it is now. What that
- * does not bring is tried place by place.
- */
-async function fetchMoved(request: FetchRequest): Promise<void> {
-  const { options, job } = request;
-  const forwardings = sharedForwardings(options.repository);
-  const moved: WantedChunk[] = [];
-  const origins = new Map<string, DataReference>();
-  for (const fetch of job.chunks) {
-    const { reference, chunks } = fetch;
-    const places = job.origins ? [] : await placesAfter(forwardings, reference.location);
-    const location = places.at(-1);
-    if (location) {
-      origins.set(placeName(location), reference);
-      moved.push(...chunks.map((chunk) => ({ chunk, reference: { ...reference, location } })));
-    } else await fetchSingle({ ...request, fetch });
-  }
-  for (const next of planFetches(moved)) await fetchAndWrite({ ...request, job: { ...next, origins } });
-}
-
-/** None when a forwarding cannot be read: whoever asks for the chunk alone meets that. */
-async function placesAfter(forwardings: Forwardings, from: ChunkLocation): Promise<readonly ChunkLocation[]> {
-  try {
-    return await Array.fromAsync(forwardings.chain(from));
-  } catch (error) {
-    if (!hasCode(error, 'repository_damaged')) throw error;
-    return [];
-  }
-}
-
-/** One chunk, wherever it is. @throws chunk_corrupt when it is nowhere, unless with best effort */
-async function fetchSingle(request: FetchRequest & { readonly fetch: FetchChunk }): Promise<void> {
-  const { options, geometry, job, tally, fetch } = request;
-  const { chunks } = fetch;
-  const reference = job.origins?.get(placeName(fetch.reference.location)) ?? fetch.reference;
-  await bring(tally, chunks, async () => {
-    const plain = await readChunk(options.repository, { reference, signal: options.signal });
-    tally.fetchedBytes += reference.location.storedBytes;
-    for (const chunk of chunks) await writeChunk({ options, geometry, tally, chunk, plain });
-  });
-}
-
-async function writePatched(request: {
-  readonly options: RestoreOptions;
-  readonly geometry: Geometry;
-  readonly job: Patched;
-  readonly tally: Tally;
-}): Promise<void> {
-  const { options, geometry, job, tally } = request;
-  const { chunk, reference } = job;
-  await bring(tally, [chunk], async () => {
-    const plain = await readChunk(options.repository, { reference, signal: options.signal });
-    tally.fetchedBytes += reference.base.storedBytes + reference.patch.storedBytes;
-    await writeChunk({ options, geometry, tally, chunk, plain });
-  });
-}
-
-async function writeChunk(request: {
-  readonly options: RestoreOptions;
-  readonly geometry: Geometry;
-  readonly tally: Tally;
-  readonly chunk: number;
-  readonly plain: Buffer;
-}): Promise<void> {
-  const { options, geometry, tally, chunk, plain } = request;
-  if (plain.length !== chunkLengthAt(geometry, chunk)) {
-    throw new HoldfastError('chunk_corrupt', `Chunk ${chunk} has ${plain.length} bytes, which does not fit its place.`);
-  }
-  await options.target.write({ from: plain, offset: chunk * geometry.chunkBytes, signal: options.signal });
-  tally.writtenBytes += plain.length;
 }
