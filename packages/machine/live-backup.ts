@@ -17,7 +17,6 @@ import { isTracked, selectMachineDisks } from './machine-disks.ts';
 import { closeHook, lessThanWanted, type Quiet, quiesce } from './quiesce.ts';
 import { makeScratch } from './scratch.ts';
 import { watchScratch } from './scratch-watch.ts';
-import { yieldToGuests } from './yield-to-guests.ts';
 
 /** Of a disk whose size QEMU does not tell: scratch space is asked for as for a large one. */
 const UNKNOWN_SIZE_BYTES = TiB;
@@ -44,7 +43,6 @@ type BackupConsistency = 'application' | 'filesystem' | 'crash';
 export async function backupRunningMachine(work: MachineBackupWork): Promise<MachineBackupOutcome> {
   const { options, domain } = work;
   const { repository, resource, signal } = options;
-  await yieldToGuests();
   // Each is a process that mostly waits for libvirt.
   const [liveXml, images, checkpoints] = await Promise.all([
     domain.xml({ which: 'live', signal }),
