@@ -6,10 +6,11 @@
 import { constants, copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type LibvirtHost, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
+import { startLibvirtHost } from '@holdfast/testing/guests';
 import { spreadOf } from '../contest/summary.ts';
 import { run } from '../process/run.ts';
 import { figure } from '../promise/figure.ts';
+import { gapsIn, type Span, spanOf } from './guest-spans.ts';
 import { journalTimes } from './journal-times.ts';
 import { type MachineBackup, MachineHoldfast } from './machine-holdfast.ts';
 import { placeMaterial } from './material.ts';
@@ -19,9 +20,6 @@ const writerPauseMs = 10;
 /** The first of each round is a full backup of all disks into an empty repository, the others are increments of the two that are written to. */
 const backupsARound = 4;
 const idleMs = 4000;
-
-/** Of the guest's clock, in milliseconds. */
-type Span = { readonly from: number; readonly to: number };
 
 export const guestStall: VmTrial = {
   id: 'guest',
@@ -88,28 +86,6 @@ export const guestStall: VmTrial = {
     ];
   },
 };
-
-async function spanOf(host: LibvirtHost, guest: TinyGuest, work: () => Promise<unknown>): Promise<Span> {
-  const from = await guestClockMs(host, guest);
-  await work();
-  return { from, to: await guestClockMs(host, guest) };
-}
-
-async function guestClockMs(host: LibvirtHost, { name }: TinyGuest): Promise<number> {
-  const answer = await host.virsh('qemu-agent-command', name, '{"execute":"guest-get-time"}');
-  const nanoseconds = (JSON.parse(answer) as { readonly return?: unknown }).return;
-  if (typeof nanoseconds !== 'number') throw new Error(`the agent of ${name} does not tell the time: ${answer}`);
-  return nanoseconds / 1e6;
-}
-
-/** Of those that end within a span. */
-function gapsIn(times: readonly number[], spans: readonly Span[]): readonly number[] {
-  return times
-    .slice(1)
-    .map((time, index) => ({ time, gap: time - (times[index] ?? time) }))
-    .filter(({ time }) => spans.some(({ from, to }) => from <= time && time <= to))
-    .map(({ gap }) => gap);
-}
 
 function percentile99(values: readonly number[]): number {
   if (values.length < 100) throw new Error(`${values.length} records are too few for a 99th percentile`);

@@ -1,7 +1,7 @@
 /**
  * `bench/vm-peers`: what the backup of a running machine costs, beside promises (docs/performance.md, "Running machines").
  *
- *     bench/vm-peers [--only peer,size,guest] [--rounds 3] [--json FILE] [--cache DIR] [--no-judge]
+ *     bench/vm-peers [--only peer,size,guest,snapshot] [--rounds 3] [--json FILE] [--cache DIR] [--no-judge]
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -12,8 +12,9 @@ import { type Figure, figuresTable } from '../promise/figure.ts';
 import { besidePeer } from './beside-peer.ts';
 import { changeNotDisk } from './change-not-disk.ts';
 import { guestStall } from './guest-stall.ts';
+import { snapshotStall } from './snapshot-stall.ts';
 
-const trials = [besidePeer, changeNotDisk, guestStall];
+const trials = [besidePeer, changeNotDisk, guestStall, snapshotStall];
 
 const { values } = parseArgs({
   options: {

@@ -9,6 +9,11 @@ import { listPoints, type Repository, type RestorePoint } from '@holdfast/engine
 import type { DomainDisk, LiveBitmap } from '@holdfast/hypervisor/libvirt';
 import { isTracked } from './machine-disks.ts';
 
+export type DiskBitmap = LiveBitmap & {
+  /** An image below has one of this name too: this one does not know all that was written. */
+  readonly isInLayers?: boolean;
+};
+
 export type DiskBase = {
   readonly disk: DomainDisk;
   /** The checkpoint whose bitmap says what has changed; absent: all of the disk is read. */
@@ -44,7 +49,7 @@ export async function chooseBase(request: {
   readonly resource: string;
   readonly disks: readonly DomainDisk[];
   readonly checkpoints: ReadonlySet<string>;
-  readonly bitmaps: ReadonlyMap<string, readonly LiveBitmap[]>;
+  readonly bitmaps: ReadonlyMap<string, readonly DiskBitmap[]>;
   /** A new series, whatever there is. */
   readonly isFull: boolean;
   /** When the machine got disks of an earlier moment: points from before then are of a series that ended there. */
@@ -80,7 +85,7 @@ function diskBase(request: {
   readonly disk: DomainDisk;
   readonly parent: RestorePoint;
   readonly checkpoints: ReadonlySet<string>;
-  readonly bitmaps: readonly LiveBitmap[];
+  readonly bitmaps: readonly DiskBitmap[];
 }): DiskBase {
   const { disk, parent, checkpoints, bitmaps } = request;
   if (!isTracked(disk)) return { disk, fallbackReason: `a ${disk.format ?? 'raw'} image keeps no bitmap` };
@@ -92,5 +97,6 @@ function diskBase(request: {
   const bitmap = bitmaps.find(({ name }) => name === since);
   if (!bitmap) return { disk, fallbackReason: 'bitmap_not_found' };
   if (bitmap.isInconsistent) return { disk, fallbackReason: 'bitmap_inconsistent' };
+  if (bitmap.isInLayers) return { disk, fallbackReason: 'bitmap_in_layers' };
   return { disk, since };
 }

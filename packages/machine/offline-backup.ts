@@ -8,14 +8,14 @@ import { stat } from 'node:fs/promises';
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { type BackupDisk, type BackupOutcome, backup } from '@holdfast/engine';
 import { type ImageFormat, openBlockSource } from '@holdfast/hypervisor';
-import { addImageBitmap, type ImageBitmap, listImageBitmaps, removeImageBitmap } from '@holdfast/hypervisor/bitmaps';
+import { addImageBitmap, bitmapsBelow, listImageBitmaps, removeImageBitmap } from '@holdfast/hypervisor/bitmaps';
 import {
   describeDomain,
   type DomainDescription,
   type DomainDisk,
   redefinedCheckpointXml,
 } from '@holdfast/hypervisor/libvirt';
-import { type BackupBase, checkpointMark, chooseBase, newCheckpointName } from './backup-base.ts';
+import { type BackupBase, checkpointMark, chooseBase, type DiskBitmap, newCheckpointName } from './backup-base.ts';
 import type { MachineBackupOutcome, MachineBackupWork } from './backup-machine.ts';
 import { captureConfiguration } from './capture-configuration.ts';
 import { encodeGuestConfiguration, type GuestConfiguration } from './guest-configuration.ts';
@@ -26,7 +26,7 @@ type Image = {
   readonly path: string;
   readonly format: ImageFormat;
   /** Of a qcow2 image. */
-  readonly bitmaps: readonly ImageBitmap[];
+  readonly bitmaps: readonly DiskBitmap[];
 };
 
 type Prepared = {
@@ -98,7 +98,11 @@ async function lookAt({ name }: DomainDescription, disk: DomainDisk, signal: Abo
     });
   }
   const { path } = source;
-  return { disk, path, format, bitmaps: format === 'qcow2' ? await listImageBitmaps({ path, signal }) : [] };
+  const bitmaps = format === 'qcow2' ? await listImageBitmaps({ path, signal }) : [];
+  if (bitmaps.length === 0) return { disk, path, format, bitmaps };
+  // libvirt puts those of an image on its overlay too, empty; while the machine runs, it takes them together.
+  const below = await bitmapsBelow({ path, signal });
+  return { disk, path, format, bitmaps: bitmaps.map((one) => ({ ...one, isInLayers: below.has(one.name) })) };
 }
 
 /** Before anything is read: what is written from here on is in the new bitmaps. */

@@ -11,6 +11,7 @@ import {
   restoreInPlace,
   restoreToFile,
 } from '@holdfast/machine/restore';
+import { SnapshotJournal } from '@holdfast/hypervisor/snapshot';
 import { connectionOptions, repositoryOptions } from '../command/common-options.ts';
 import type { Context } from '../command/invocation.ts';
 import { defineCommand } from '../command/specification.ts';
@@ -55,20 +56,21 @@ export const command = defineCommand(
     const { as: name, vm, directory, to, disk: disks, format, start } = options;
     refuseWhatDoesNotFit(options);
     const startedMs = clock.monotonicMs();
-    const libvirt = to === undefined ? (await openMachines(options, context)).libvirt : undefined;
+    const machines = to === undefined ? await openMachines(options, context) : undefined;
     await using opened = await openSelectedRepository(options, context);
     const { repository } = opened;
     const point = await findPoint({ repository, point: args.point, resource: options.resource, signal });
     using progress = diskProgress(context);
     const shared = { repository, point, format, signal, onProgress: (report: DiskProgress) => progress.update(report) };
     const { id, resource } = point.manifest;
-    if (!libvirt) {
+    if (!machines) {
       const disk = await restoreToFile({ ...shared, disk: disks[0], path: resolve(to!) });
       progress[Symbol.dispose]();
       const durationMs = Math.round(clock.monotonicMs() - startedMs);
       output.result({ point: id, resource, disks: [diskFields(disk)], duration_ms: durationMs }, diskLine(disk));
       return;
     }
+    const { libvirt, stateDirectory } = machines;
     const restored: RestoredMachine & { readonly replaced?: readonly ReplacedDisk[] } =
       name === undefined
         ? await restoreInPlace({
@@ -77,6 +79,7 @@ export const command = defineCommand(
             machine: vm,
             disks,
             directory: directory === undefined ? undefined : resolve(directory),
+            journal: new SnapshotJournal({ stateDirectory }).overlays,
           })
         : await restoreAsNewMachine({ ...shared, libvirt, name, disks, directory: resolve(directory!) });
     progress[Symbol.dispose]();

@@ -1,9 +1,9 @@
-/** `holdfast vm snapshot create`: all disks of a machine at one moment, kept inside its images. */
+/** `holdfast vm snapshot create`: all disks of a machine at one moment. */
 import { createVmSnapshot } from '@holdfast/hypervisor/snapshot';
 import { connectionOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
 import { printable } from '../terminal/format.ts';
-import { openMachine } from '../wiring/machine.ts';
+import { claimedMachine } from '../wiring/machine.ts';
 import { consistencyWord, vmSnapshotFields } from '../wiring/vm-snapshot-report.ts';
 
 /** For the guest agent's answer to each of freeze and thaw. */
@@ -14,7 +14,8 @@ export const command = defineCommand(
     name: 'vm snapshot create',
     summary: 'Take a snapshot of all disks of a machine at one moment',
     details:
-      'The machine may run. It lies inside the qcow2 images of the machine and is gone with them: it is no backup.\n' +
+      'The machine may run. It lies in the qcow2 images of the machine and is gone with them: it is no backup. Where a running\n' +
+      'machine would stand still for long (64 GiB written), each disk goes on in a new image, an overlay, beside the old one.\n' +
       'With a guest agent the file systems are frozen for the moment; require fails where that is not possible.',
     arguments: {
       machine: { required: true, summary: 'Name or UUID of the machine' },
@@ -27,20 +28,22 @@ export const command = defineCommand(
         choices: ['require', 'prefer', 'never'],
         summary: 'Whether the file systems of the guest are frozen (default: prefer)',
       },
-      allowStall: { summary: 'Even if the running machine may stand still for longer than a second' },
+      allowStall: { summary: 'No overlays, even if the running machine may stand still for longer than a second' },
     },
   },
   async ({ args, options, context }) => {
-    const { output, signal } = context;
+    const { output, clock, signal } = context;
+    await using machine = await claimedMachine({ options, machine: args.machine, context });
     const created = await createVmSnapshot({
-      ...(await openMachine({ options, machine: args.machine, context })),
+      ...machine,
+      clock,
       name: args.name,
       consistency: options.consistency ?? 'prefer',
       agentTimeoutMs: AGENT_TIMEOUT_MS,
       allowStall: options.allowStall,
       signal,
     });
-    const { name, consistency, reason, frozenMs } = created;
+    const { name, kind, consistency, reason, frozenMs } = created;
     if (consistency === 'crash' && reason !== null && options.consistency !== 'never') {
       output.warn(`The file systems of the guest were not frozen: ${printable(reason)}`);
     }
@@ -51,7 +54,7 @@ export const command = defineCommand(
           frozen_ms: frozenMs === undefined ? null : Math.round(frozenMs),
         },
       },
-      `Took the snapshot ${printable(name)} of ${created.disks.map(({ target }) => target).join(', ')} (${consistencyWord(created)}).`,
+      `Took the snapshot ${printable(name)} of ${created.disks.map(({ target }) => target).join(', ')} (${consistencyWord(created)}${kind === 'layer' ? ', with overlays' : ''}).`,
     );
   },
 );

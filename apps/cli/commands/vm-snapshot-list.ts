@@ -2,9 +2,8 @@
 import { listVmSnapshots } from '@holdfast/hypervisor/snapshot';
 import { connectionOptions } from '../command/common-options.ts';
 import { defineCommand } from '../command/specification.ts';
-import { snapshotFields } from '../wiring/snapshot-report.ts';
 import { openMachine } from '../wiring/machine.ts';
-import { vmSnapshotFields, vmSnapshotLines } from '../wiring/vm-snapshot-report.ts';
+import { vmSnapshotDiskFields, vmSnapshotFields, vmSnapshotLines } from '../wiring/vm-snapshot-report.ts';
 
 export const command = defineCommand(
   {
@@ -12,7 +11,7 @@ export const command = defineCommand(
     summary: 'List the snapshots of a machine',
     details:
       'KEEPS is what only this snapshot still holds on all disks: what deleting it would free. A snapshot that misses\n' +
-      'disks cannot be restored as a whole.',
+      'disks cannot be restored as a whole. One with overlays is the image below them.',
     arguments: { machine: { required: true, summary: 'Name or UUID of the machine' } },
     options: connectionOptions,
   },
@@ -25,7 +24,7 @@ export const command = defineCommand(
         machine: machine.domain.name,
         snapshots: snapshots.map((snapshot) => ({
           ...vmSnapshotFields(snapshot),
-          disks: snapshot.disks.map(({ target, path, snapshot: own }) => ({ target, path, ...snapshotFields(own) })),
+          disks: snapshot.disks.map(vmSnapshotDiskFields),
         })),
       },
       snapshots.length === 0 ? 'No snapshots.' : vmSnapshotLines(snapshots).join('\n'),

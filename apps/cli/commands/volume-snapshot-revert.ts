@@ -1,7 +1,8 @@
 /** `holdfast volume snapshot revert`: the disk becomes what it was. */
-import { revertVolume } from '@holdfast/hypervisor/snapshot';
+import { revertVolume, SnapshotJournal } from '@holdfast/hypervisor/snapshot';
 import { defineCommand } from '../command/specification.ts';
 import { formatCount, printable } from '../terminal/format.ts';
+import { stateDirectoryOf } from '../wiring/machines.ts';
 import { snapshotFields } from '../wiring/snapshot-report.ts';
 
 export const command = defineCommand(
@@ -10,7 +11,7 @@ export const command = defineCommand(
     summary: 'Make an image file what it was at a snapshot',
     details:
       'What the disk holds now is kept in a snapshot of its own first (before-revert-TIME), which you delete when you no\n' +
-      'longer need it. No program may have the image open. Dirty bitmaps are removed, so the next backup reads all of it.',
+      'longer need it. No program may have the image open, and no overlay of a machine may lie on it. Dirty bitmaps are removed, so the next backup reads all of it.',
     arguments: {
       file: { required: true, completes: 'file', summary: 'The qcow2 image' },
       snapshot: { required: true, summary: 'Its name or id' },
@@ -24,6 +25,7 @@ export const command = defineCommand(
       snapshot: args.snapshot,
       keepPresent: !options.discardPresent,
       clock,
+      overlays: new SnapshotJournal({ stateDirectory: stateDirectoryOf(context) }).overlays,
       signal,
     });
     if (removedBitmaps.length > 0) {

@@ -28,7 +28,7 @@ export async function openMachines(
 }
 
 /** The same for every command of a host, so that they exclude each other. */
-function stateDirectoryOf({ environment }: Context): string {
+export function stateDirectoryOf({ environment }: Context): string {
   const chosen = environment['HOLDFAST_STATE_DIRECTORY'];
   return chosen ? resolve(chosen) : STATE_DIRECTORY;
 }

@@ -1,12 +1,11 @@
 /** Snapshots of a volume as commands show them. */
 import { formatBytes } from '@holdfast/base';
-import type { Qcow2Snapshot } from '@holdfast/hypervisor/snapshot';
+import type { Qcow2Snapshot, SnapshotUsage } from '@holdfast/hypervisor/snapshot';
 import { layOutColumns } from '../terminal/columns.ts';
 import { formatLocalTime, printable } from '../terminal/format.ts';
 
 export function snapshotFields(snapshot: Qcow2Snapshot): object {
   const { id, name, takenAtMs, sizeBytes, vmStateBytes, vmClockMs, usage } = snapshot;
-  const isKnown = usage.kind === 'known';
   return {
     id,
     name,
@@ -14,6 +13,13 @@ export function snapshotFields(snapshot: Qcow2Snapshot): object {
     size_bytes: sizeBytes,
     vm_state_bytes: vmStateBytes,
     vm_clock_ms: vmClockMs,
+    ...usageFields(usage),
+  };
+}
+
+export function usageFields(usage: SnapshotUsage): object {
+  const isKnown = usage.kind === 'known';
+  return {
     diverged_bytes: isKnown ? usage.divergedBytes : null,
     table_bytes: isKnown ? usage.tableBytes : null,
   };

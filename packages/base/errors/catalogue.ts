@@ -341,6 +341,13 @@ export const errorCatalogue = {
     alert: false,
     remedy: 'Delete it with holdfast vm snapshot delete. Its disks by themselves: holdfast volume snapshot clone.',
   },
+  snapshot_blocked: {
+    status: 409,
+    title: 'Another snapshot stands in the way',
+    retry: 'never',
+    alert: false,
+    remedy: 'Delete the snapshots first that the message names.',
+  },
   snapshot_would_stall: {
     status: 409,
     title: 'The snapshot would let the running machine stand still for too long',
@@ -494,7 +501,7 @@ export const errorCatalogue = {
   },
   vm_started: {
     status: 409,
-    title: 'The virtual machine was started while its disks were read',
+    title: 'The virtual machine was started while its disks were worked on',
     retry: 'later',
     alert: false,
     remedy: 'Run the backup again: a machine that runs is backed up while it runs.',

@@ -1,4 +1,5 @@
 /** What libvirt is told of a pull backup: which disks, since when, through which socket. */
+import { escapeXml } from './xml-text.ts';
 
 export type BackupJobDisk = {
   /** `vda`: also the name of its NBD export. */
@@ -20,14 +21,14 @@ export function backupXml(job: { readonly socketPath: string; readonly disks: re
     const mode =
       since === undefined
         ? "backupmode='full'"
-        : `backupmode='incremental' incremental='${escape(since)}' exportbitmap='${exportedBitmap(name)}'`;
+        : `backupmode='incremental' incremental='${escapeXml(since)}' exportbitmap='${exportedBitmap(name)}'`;
     return (
       `<disk name='${name}' backup='yes' type='file' ${mode} exportname='${name}'>` +
-      `<driver type='qcow2'/><scratch file='${escape(scratchPath)}'/></disk>`
+      `<driver type='qcow2'/><scratch file='${escapeXml(scratchPath)}'/></disk>`
     );
   });
   return (
-    `<domainbackup mode='pull'><server transport='unix' socket='${escape(job.socketPath)}'/>` +
+    `<domainbackup mode='pull'><server transport='unix' socket='${escapeXml(job.socketPath)}'/>` +
     `<disks>${disks.join('')}</disks></domainbackup>`
   );
 }
@@ -35,7 +36,7 @@ export function backupXml(job: { readonly socketPath: string; readonly disks: re
 /** @param checkpoint.disks those that get a bitmap; the others of the machine get none */
 export function checkpointXml(checkpoint: { readonly name: string; readonly disks: readonly string[] }): string {
   const disks = checkpoint.disks.map((name) => `<disk name='${name}' checkpoint='bitmap'/>`);
-  return `<domaincheckpoint><name>${escape(checkpoint.name)}</name><disks>${disks.join('')}</disks></domaincheckpoint>`;
+  return `<domaincheckpoint><name>${escapeXml(checkpoint.name)}</name><disks>${disks.join('')}</disks></domaincheckpoint>`;
 }
 
 /**
@@ -49,21 +50,11 @@ export function redefinedCheckpointXml(checkpoint: {
   readonly domainXml: string;
 }): string {
   const { name, createdAtMs, domainXml } = checkpoint;
-  const disks = checkpoint.disks.map((disk) => `<disk name='${disk}' checkpoint='bitmap' bitmap='${escape(name)}'/>`);
+  const disks = checkpoint.disks.map(
+    (disk) => `<disk name='${disk}' checkpoint='bitmap' bitmap='${escapeXml(name)}'/>`,
+  );
   return (
-    `<domaincheckpoint><name>${escape(name)}</name><creationTime>${Math.floor(createdAtMs / 1000)}</creationTime>` +
+    `<domaincheckpoint><name>${escapeXml(name)}</name><creationTime>${Math.floor(createdAtMs / 1000)}</creationTime>` +
     `<disks>${disks.join('')}</disks>${domainXml}</domaincheckpoint>`
   );
-}
-
-const entities: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  "'": '&apos;',
-  '"': '&quot;',
-};
-
-function escape(text: string): string {
-  return text.replace(/[&<>'"]/g, (character) => entities[character] ?? character);
 }

@@ -2,6 +2,7 @@
 
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { DomainCheckpoints } from './domain-checkpoints.ts';
+import { DomainLayers } from './domain-layers.ts';
 import { type DomainState, type DomainStatus, isActive, parseDomainStatus } from './domain-state.ts';
 import { attribute, elementAt, parseRoot } from './domain-xml/document.ts';
 import { beginFrozenBackup, type FrozenBackup, type FrozenRun, runFrozen } from './frozen-backup.ts';
@@ -30,6 +31,7 @@ export class Domain {
   readonly uuid: string;
   readonly agent: GuestAgent;
   readonly checkpoints: DomainCheckpoints;
+  readonly layers: DomainLayers;
   readonly #virsh: Virsh;
 
   /** Got from a `Libvirt`, which has looked it up. */
@@ -39,6 +41,7 @@ export class Domain {
     this.uuid = uuid;
     this.agent = new GuestAgent({ virsh, name, uuid });
     this.checkpoints = new DomainCheckpoints({ virsh, name, uuid });
+    this.layers = new DomainLayers({ virsh, name, uuid });
   }
 
   /** @throws vm_not_found, and what every call may: libvirt_unreachable, libvirt_denied, libvirt_timeout, libvirt_failed */
@@ -70,6 +73,11 @@ export class Domain {
   async xml({ which, signal }: { readonly which: 'live' | 'stored' } & CallOptions): Promise<string> {
     const args = ['dumpxml', this.uuid, '--security-info', ...(which === 'stored' ? ['--inactive'] : [])];
     return await this.#virsh.run({ args, doing: `read the definition of ${this.name}`, signal });
+  }
+
+  /** Its stored definition anew; name and UUID in it must be its own. @throws vm_definition_invalid, vm_unsupported */
+  async redefine({ xml }: { readonly xml: string }): Promise<void> {
+    await this.#virsh.run({ args: ['define'], documents: [xml], doing: `define ${this.name}` });
   }
 
   /** @throws vm_state_invalid when it runs, vm_unsupported, libvirt_failed with QEMU's words */

@@ -2,6 +2,7 @@ export { type BackupJobDisk, backupXml, checkpointXml, exportedBitmap, redefined
 export { type ConnectionUri, DEFAULT_CONNECTION, parseConnectionUri } from './connection-uri.ts';
 export type { CallOptions, Domain } from './domain.ts';
 export type { DomainCheckpoints } from './domain-checkpoints.ts';
+export type { DomainLayers } from './domain-layers.ts';
 export { type DomainState, type DomainStatus, isActive } from './domain-state.ts';
 export type { ChainImage, DiskSource, DomainDisk } from './domain-xml/disk.ts';
 export { type AgentChannel, describeDomain, type DomainDescription } from './domain-xml/domain-description.ts';

@@ -47,12 +47,20 @@ const known: readonly Known[] = [
     code: 'vm_busy',
   },
   {
+    // A commit or copy of a disk's layers: it may last for hours, or wait for somebody who was killed.
+    pattern: /has a blockjob assigned/,
+    code: 'volume_busy',
+    remedy:
+      'Wait for the job to end (virsh blockjob MACHINE DISK). If holdfast vm snapshot delete was cut off, run it again: it goes on.',
+  },
+  {
     pattern:
       /domain '.*' already exists with uuid|domain '.*' is already defined|already exists with|already (being )?used by another/,
     code: 'vm_exists',
   },
   {
-    pattern: /Domain is already active|Requested operation is not valid|for inactive domain/,
+    pattern:
+      /Domain is already active|Requested operation is not valid|for inactive domain|does not have an active block job/,
     code: 'vm_state_invalid',
   },
   {

@@ -20,7 +20,9 @@ export type Qcow2Header = {
   readonly snapshotTable: { readonly offset: number; readonly snapshots: number };
   /** 16 with subclusters, else 8. */
   readonly l2EntryBytes: 8 | 16;
-  readonly hasBackingFile: boolean;
+  /** The image below, as the header names it: mostly an absolute path. */
+  readonly backingFile: string | undefined;
+  readonly isEncrypted: boolean;
   /** Persistent dirty bitmaps; 0 also where a program that knows none of them has made them void. */
   readonly bitmaps: number;
   /** Counts may be behind: QEMU has the image open with lazy reference counts, or did not close it. */
@@ -43,6 +45,7 @@ const BITMAPS_EXTENSION = 0x23852875;
 const MAX_L1_BYTES = 32 * MiB;
 const MAX_REFTABLE_BYTES = 8 * MiB;
 const MAX_SNAPSHOTS = 65_536;
+const MAX_BACKING_NAME_BYTES = 1023;
 
 /**
  * @throws image_damaged, image_unsupported (no qcow2 image, external data file, features unknown here), source_unreadable
@@ -64,7 +67,6 @@ export async function readHeader(file: ImageFile): Promise<Qcow2Header> {
   if (headerBytes < (version === 2 ? V2_BYTES : V3_BYTES) || headerBytes > clusterBytes) {
     throw file.damaged(`a header of ${headerBytes} bytes`);
   }
-  const hasBackingFile = (readUint64(fixed, 8) ?? 1) !== 0;
   return {
     version,
     sizeBytes: number(fixed, 24, 'the size of the disk', file),
@@ -74,12 +76,23 @@ export async function readHeader(file: ImageFile): Promise<Qcow2Header> {
     l1: l1Of(fixed, clusterBytes, file),
     snapshotTable: snapshotTableOf(fixed, clusterBytes, file),
     l2EntryBytes: features.hasExtendedL2 ? 16 : 8,
-    hasBackingFile,
+    backingFile: await readBackingFile(fixed, file),
+    isEncrypted: fixed.readUInt32BE(32) !== 0,
     bitmaps: features.hasBitmaps
       ? await countBitmaps({ file, headerBytes, headBytes: Math.min(clusterBytes, fileBytes) })
       : 0,
     isDirty: features.isDirty,
   };
+}
+
+async function readBackingFile(header: Buffer, file: ImageFile): Promise<string | undefined> {
+  const offset = number(header, 8, 'the name of the backing file', file);
+  if (offset === 0) return undefined;
+  const length = header.readUInt32BE(16);
+  if (length > MAX_BACKING_NAME_BYTES) throw file.damaged(`a name of the backing file of ${length} bytes`);
+  const name = Buffer.alloc(length);
+  await file.read({ into: name, offset, what: 'the name of the backing file' });
+  return name.toString('utf8');
 }
 
 type Features = {

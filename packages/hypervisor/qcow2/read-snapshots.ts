@@ -54,6 +54,12 @@ export async function readQcow2Snapshots(options: {
 }
 
 export type Qcow2Tables = {
+  /** Of the disk as it is now. */
+  readonly sizeBytes: number;
+  readonly clusterBytes: number;
+  /** The image below, as the header names it. */
+  readonly backingFile: string | undefined;
+  readonly isEncrypted: boolean;
   /** L2 tables of the disk as it is now: what QEMU walks through to take or delete an internal snapshot. */
   readonly activeTableBytes: number;
   readonly snapshots: readonly SnapshotRecord[];
@@ -63,7 +69,9 @@ export type Qcow2Tables = {
 export async function readQcow2Tables(options: { readonly path: string }): Promise<Qcow2Tables> {
   await using file = await ImageFile.open(options.path);
   const header = await readHeader(file);
-  return { activeTableBytes: await measureTables(file, header), snapshots: await readSnapshotTable(file, header) };
+  const { sizeBytes, clusterBytes, backingFile, isEncrypted } = header;
+  const snapshots = await readSnapshotTable(file, header);
+  return { sizeBytes, clusterBytes, backingFile, isEncrypted, activeTableBytes: await measureTables(file, header), snapshots };
 }
 
 async function measureTables(file: ImageFile, { l1, clusterBytes }: Qcow2Header): Promise<number> {
@@ -85,12 +93,12 @@ async function readOnce(path: string, signal: AbortSignal | undefined): Promise<
   const records = await readSnapshotTable(file, header);
   const snapshots = await withUsage({ file, header, records, signal });
   const after = await readHeader(file);
-  const { sizeBytes, bitmaps, hasBackingFile, snapshotTable } = header;
+  const { sizeBytes, bitmaps, backingFile, snapshotTable } = header;
   // QEMU writes a changed table to a new place.
   const isSame =
     after.snapshotTable.offset === snapshotTable.offset && after.snapshotTable.snapshots === records.length;
   if (!isSame) return undefined;
-  return { sizeBytes, bitmaps, hasBackingFile, snapshots };
+  return { sizeBytes, bitmaps, hasBackingFile: backingFile !== undefined, snapshots };
 }
 
 async function withUsage(options: {

@@ -21,8 +21,29 @@ export async function listImageBitmaps({ path, signal }: Request): Promise<reado
     role: 'source',
     signal,
   });
-  const info = record(JSON.parse(output));
-  const { bitmaps } = record(record(info['format-specific'])['data']);
+  return bitmapsIn(JSON.parse(output), path);
+}
+
+/**
+ * Names of the bitmaps of the images below this one. A bitmap that is there too lies in layers: each of them holds only what was
+ * written to its image. Nothing is locked.
+ * @throws source_not_found, source_unreadable, qemu_failed
+ */
+export async function bitmapsBelow({ path, signal }: Request): Promise<ReadonlySet<string>> {
+  const output = await runQemuImg({
+    args: ['info', '--output=json', '--backing-chain', '--force-share', '-f', 'qcow2', `file:${path}`],
+    doing: `list the bitmaps below ${path}`,
+    role: 'source',
+    signal,
+  });
+  const chain: unknown = JSON.parse(output);
+  const images = Array.isArray(chain) ? chain.slice(1) : [];
+  return new Set(images.flatMap((image: unknown) => bitmapsIn(image, path).map(({ name }) => name)));
+}
+
+/** Of what `qemu-img info` says of an image. */
+function bitmapsIn(info: unknown, path: string): readonly ImageBitmap[] {
+  const { bitmaps } = record(record(record(info)['format-specific'])['data']);
   return (Array.isArray(bitmaps) ? bitmaps : []).map((bitmap: unknown): ImageBitmap => {
     const { name, flags } = record(bitmap);
     if (typeof name !== 'string') throw new HoldfastError('qemu_failed', `qemu-img info of ${path} lacks a name`);

@@ -1,25 +1,28 @@
-/** A new volume from a snapshot of an image, also while a virtual machine runs on that image. */
+/** A new volume from a snapshot of an image, or from a layer, also while a virtual machine runs on them. */
 import { link, open, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { targetFileError } from '../file/file-errors.ts';
 import { FINISHED_MODE } from '../file/unfinished.ts';
 import type { ImageFormat } from '../image-format.ts';
-import { type Qcow2Snapshot, readQcow2Snapshots } from '../qcow2/read-snapshots.ts';
+import { type Qcow2Snapshot, readQcow2Snapshots, readQcow2Tables } from '../qcow2/read-snapshots.ts';
 import { readImageInfo } from '../qemu/image-info.ts';
 import { isWrittenByQemu } from '../qemu/image-lock.ts';
 import { qcow2Options } from '../qemu/image-options.ts';
 import { qemuImgLines, runQemuImg } from '../qemu/qemu-img.ts';
 import { findSnapshot } from './snapshot-name.ts';
 
-export type CloneRequest = {
-  readonly path: string;
-  /** Name or id. */
-  readonly snapshot: string;
+type CloneTarget = {
   readonly target: { readonly path: string; readonly format: ImageFormat };
   /** Of the disk, holes and all. */
   readonly onProgress?: ((progress: { readonly doneBytes: number; readonly totalBytes: number }) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+};
+
+export type CloneRequest = CloneTarget & {
+  readonly path: string;
+  /** Name or id. */
+  readonly snapshot: string;
 };
 
 /**
@@ -30,22 +33,54 @@ export type CloneRequest = {
  *   snapshot was deleted meanwhile, image_unsupported, image_damaged, source_not_found, source_unreadable, qemu_failed
  */
 export async function cloneSnapshot(request: CloneRequest): Promise<Qcow2Snapshot> {
-  const { path, target, signal } = request;
+  const { path, signal } = request;
   const image = await readQcow2Snapshots({ path, signal });
   const snapshot = findSnapshot(image.snapshots, request.snapshot, path);
   refuseCutOff({ path, snapshot, sizeBytes: image.sizeBytes });
+  await clone(request, {
+    name: `the snapshot ${snapshot.name} of ${path}`,
+    words: ['-l', `snapshot.id=${snapshot.id}`, '--image-opts', await qcow2Options({ path, locking: 'off' })],
+    sizeBytes: snapshot.sizeBytes,
+    confirm: async () => await refuseUnlessStill({ path, snapshot, signal }),
+  });
+  return snapshot;
+}
+
+/**
+ * The same from an image that lies below an overlay and is not written to, with what lies below it. QEMU's lock keeps others
+ * from committing into it meanwhile.
+ * @throws as cloneSnapshot; source_unreadable while something is committed into it
+ */
+export async function cloneLayer(request: CloneTarget & { readonly path: string }): Promise<void> {
+  const { path } = request;
+  const { sizeBytes } = await readQcow2Tables({ path });
+  const words = ['--image-opts', await qcow2Options({ path, locking: 'auto' })];
+  await clone(request, { name: path, words, sizeBytes, confirm: () => Promise.resolve() });
+}
+
+type CloneSource = {
+  /** For messages. */
+  readonly name: string;
+  /** For `qemu-img convert`. */
+  readonly words: readonly string[];
+  readonly sizeBytes: number;
+  /** Called when everything was read. */
+  readonly confirm: () => Promise<void>;
+};
+
+async function clone(request: CloneTarget, source: CloneSource): Promise<void> {
+  const { target } = request;
   await refuseExisting(target.path);
   const unfinished = unfinishedPath(target.path);
   await createFile(unfinished);
   try {
-    await convert({ ...request, snapshot, unfinished });
-    await refuseUnlessStill({ path, snapshot, signal });
+    await convert(request, source, unfinished);
+    await source.confirm();
     await flush(unfinished);
     await publish(unfinished, target.path);
   } finally {
     await unlink(unfinished).catch(() => undefined);
   }
-  return snapshot;
 }
 
 /** QEMU reads a snapshot as large as the disk is now: of one that was larger it leaves the end out without a word. */
@@ -95,26 +130,21 @@ async function createFile(path: string): Promise<void> {
   }
 }
 
-async function convert(
-  request: Omit<CloneRequest, 'snapshot'> & { readonly snapshot: Qcow2Snapshot; readonly unfinished: string },
-): Promise<void> {
-  const { path, snapshot, target, unfinished, onProgress, signal } = request;
+async function convert(request: CloneTarget, source: CloneSource, unfinished: string): Promise<void> {
+  const { target, onProgress, signal } = request;
+  const { sizeBytes } = source;
   const { format } = target;
-  const source = await qcow2Options({ path, locking: 'off' });
-  const doing = `copy the snapshot ${snapshot.name} of ${path} to ${target.path}`;
-  const args = ['convert', '-p', '-l', `snapshot.id=${snapshot.id}`, '--image-opts', source, '-O', format];
-  for await (const line of qemuImgLines({ args: [...args, `file:${unfinished}`], doing, role: 'target', signal })) {
+  const doing = `copy ${source.name} to ${target.path}`;
+  const args = ['convert', '-p', ...source.words, '-O', format, `file:${unfinished}`];
+  for await (const line of qemuImgLines({ args, doing, role: 'target', signal })) {
     const percent = /\((\d+\.\d+)\/100%\)/.exec(line)?.[1];
     if (percent === undefined) continue;
-    onProgress?.({
-      doneBytes: Math.floor((snapshot.sizeBytes * Number(percent)) / 100),
-      totalBytes: snapshot.sizeBytes,
-    });
+    onProgress?.({ doneBytes: Math.floor((sizeBytes * Number(percent)) / 100), totalBytes: sizeBytes });
   }
   const { virtualSizeBytes } = await readImageInfo({ path: unfinished, format, role: 'target', signal });
-  if (virtualSizeBytes === snapshot.sizeBytes) return;
+  if (virtualSizeBytes === sizeBytes) return;
   // The disk has grown since: what lies beyond its old end is not of the snapshot.
-  const resize = ['resize', '-q', '--shrink', '-f', format, `file:${unfinished}`, String(snapshot.sizeBytes)];
+  const resize = ['resize', '-q', '--shrink', '-f', format, `file:${unfinished}`, String(sizeBytes)];
   await runQemuImg({ args: resize, doing, role: 'target', signal });
 }
 

@@ -3,10 +3,11 @@
  * other state; the images alone decide which snapshots there are, and one without its record is only of unknown worth.
  */
 import { createHash } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { makeDirectories, systemErrorCode } from '@holdfast/base';
-import { targetFileError } from '../file/file-errors.ts';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemErrorCode } from '@holdfast/base';
+import { OverlayJournal } from './overlay-journal.ts';
+import { writeDocument } from './write-document.ts';
 
 /** `clean`: the machine was off. `filesystem`: its file systems were frozen. `crash`: what pulling the plug leaves. */
 export type SnapshotConsistency = 'clean' | 'filesystem' | 'crash';
@@ -26,28 +27,17 @@ type SnapshotKey = {
 };
 
 export class SnapshotJournal {
+  readonly overlays: OverlayJournal;
   readonly #directory: string;
 
   constructor({ stateDirectory }: { readonly stateDirectory: string }) {
     this.#directory = join(stateDirectory, 'snapshots');
+    this.overlays = new OverlayJournal({ directory: this.#directory });
   }
 
   /** In one step. @throws target_full, target_unwritable */
   async write(key: SnapshotKey, note: SnapshotNote): Promise<void> {
-    const path = this.#path(key);
-    try {
-      // Whoever makes the state directory lets others in: QEMU's scratch space lies below it.
-      await makeDirectories(dirname(path), { mode: 0o755 });
-      const making = `${path}.new`;
-      {
-        await using file = await open(making, 'w', 0o600);
-        await file.writeFile(`${JSON.stringify({ version: 1, ...key, ...note })}\n`);
-        await file.sync();
-      }
-      await rename(making, path);
-    } catch (error) {
-      throw targetFileError(path, error);
-    }
+    await writeDocument(this.#path(key), { version: 1, ...key, ...note });
   }
 
   /** Undefined when there is none for this very snapshot. */

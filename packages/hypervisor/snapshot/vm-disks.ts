@@ -10,9 +10,16 @@ export type VmDisk = {
   readonly target: string;
   /** The topmost image. */
   readonly path: string;
+  /** A file, and not a device of the host. */
+  readonly isFile: boolean;
 };
 
-export type VmDisks = { readonly running: boolean; readonly disks: readonly VmDisk[] };
+export type VmDisks = {
+  readonly running: boolean;
+  readonly disks: readonly VmDisk[];
+  /** Targets of the machine's other drives. */
+  readonly others: readonly string[];
+};
 
 /**
  * Every disk that the machine can write, in the order of its definition.
@@ -27,18 +34,30 @@ export async function vmDisks(domain: Domain, signal?: AbortSignal): Promise<VmD
   );
   if (written.length === 0)
     throw new HoldfastError('vm_disk_not_found', `${domain.name} has no disk that it can write`);
-  return { running, disks: written.map((disk) => snapshotDisk(disk, domain.name)) };
+  return {
+    running,
+    disks: written.map((disk) => snapshotDisk(disk, domain.name)),
+    others: disks.filter((disk) => !written.includes(disk)).map(({ target }) => target),
+  };
 }
 
 function snapshotDisk({ target, source, format }: DomainDisk, machine: string): VmDisk {
   const isLocal = source.kind === 'file' || source.kind === 'block';
-  if (isLocal && format === 'qcow2') return { target, path: source.path };
+  if (isLocal && format === 'qcow2') {
+    return { target, path: source.path, isFile: source.kind === 'file' };
+  }
   const what = isLocal ? `${format ?? 'of an unknown format'} and not qcow2` : 'no image file of this host';
   throw new HoldfastError('image_unsupported', `The disk ${target} of ${machine} is ${what}`, {
     remedy:
       'Shut the machine down, convert the disk with qemu-img convert -O qcow2, and name the new image in its definition.',
     facts: { vm: machine, disk: target },
   });
+}
+
+/** Topmost images, as the next start of the machine will take them. */
+export async function storedImages(domain: Domain, signal?: AbortSignal): Promise<ReadonlySet<string>> {
+  const { disks } = describeDomain(await domain.xml({ which: 'stored', signal }));
+  return new Set(disks.flatMap(({ source }) => ('path' in source ? [source.path] : [])));
 }
 
 type Inserted = {

@@ -3,7 +3,7 @@ import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hasCode } from '@holdfast/base';
+import { hasCode, systemClock } from '@holdfast/base';
 import { type LibvirtHost, readJournals, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
 import { type Domain, Libvirt } from '../libvirt/index.ts';
 import { openElsewhere, run } from '../testing/scratch-directory.ts';
@@ -32,7 +32,7 @@ after(async () => {
   await host[Symbol.asyncDispose]();
 });
 
-const usual = { consistency: 'prefer', agentTimeoutMs: 10_000, allowStall: false } as const;
+const usual = { consistency: 'prefer', agentTimeoutMs: 10_000, allowStall: false, clock: systemClock } as const;
 
 /** New images of what the disks were at the snapshot. */
 async function clones(snapshot: string): Promise<readonly string[]> {

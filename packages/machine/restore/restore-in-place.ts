@@ -3,7 +3,7 @@
  * ones is written or removed (docs/design/semantics.md, 38).
  */
 import { stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { type Clock, HoldfastError } from '@holdfast/base';
 import type { ImageFormat } from '@holdfast/hypervisor';
 import {
@@ -18,6 +18,7 @@ import {
   isActive,
   type Libvirt,
 } from '@holdfast/hypervisor/libvirt';
+import { imagesBelow, isReadThrough, type OverlayJournal } from '@holdfast/hypervisor/snapshot';
 import type { GuestConfiguration } from '../guest-configuration.ts';
 import { type ChosenDisk, chooseDisks } from './chosen-disks.ts';
 import { restoreGuestState } from './guest-state.ts';
@@ -36,6 +37,8 @@ export type RestoreInPlaceOptions = WriteOptions & {
   readonly format?: ImageFormat | undefined;
   /** Where the fresh disks go, absolute; beside the old ones when absent. */
   readonly directory?: string | undefined;
+  /** Tells which images below the old disks are the machine's own. */
+  readonly journal?: OverlayJournal | undefined;
   /** Where libvirt keeps UEFI variables that a definition does not name; its own when absent. */
   readonly stateDirectory?: string;
 };
@@ -82,7 +85,28 @@ export async function restoreInPlace(options: RestoreInPlaceOptions): Promise<Ma
   }
   await forgetCheckpoints(domain);
   await unfinished.finish();
-  return { domain, disks, nvramPath: plan.nvram ?? undefined, warnings: [], replaced: plan.replaced };
+  const replaced = options.journal
+    ? await withImagesBelow({ replaced: plan.replaced, journal: options.journal, uuid: domain.uuid })
+    : plan.replaced;
+  return { domain, disks, nvramPath: plan.nvram ?? undefined, warnings: [], replaced };
+}
+
+/** Snapshots with overlays have left images below the old disks, which are the machine's no more either. */
+export async function withImagesBelow(request: {
+  readonly replaced: readonly ReplacedDisk[];
+  readonly journal: OverlayJournal;
+  readonly uuid: string;
+}): Promise<readonly ReplacedDisk[]> {
+  const { replaced, journal, uuid } = request;
+  const all: ReplacedDisk[] = [];
+  for (const { name, path } of replaced) {
+    all.push({ name, path });
+    if (!isAbsolute(path) || name === 'nvram') continue;
+    // What cannot be looked at is not told of.
+    const below = await imagesBelow({ journal, uuid, path }).catch(() => []);
+    all.push(...below.map((image) => ({ name, path: image })));
+  }
+  return all;
 }
 
 /** The one named; else the point's own, by its UUID, or by its name when it was made anew since. */
@@ -189,9 +213,13 @@ function nameOf(source: DiskSource): string {
   }
 }
 
-/** `some` as well when the machine has written since: then its disks are no longer as the point was. */
+/** `some` as well when the machine has written since, be it to overlays: then its disks are no longer as the point was. */
 export async function useOf({ disks, restoredAt = '' }: DomainDescription, plan: RestorePlan): Promise<PlanUse> {
   const used = plan.disks.filter(({ name, path }) => isAt(disks, name, path));
+  for (const { path: image } of plan.disks) {
+    for (const { source } of disks)
+      if (source.kind === 'file' && (await isReadThrough({ topmost: source.path, image }))) return 'some';
+  }
   if (used.length === 0) return 'none';
   if (used.length < plan.disks.length) return 'some';
   for (const { path } of used) {

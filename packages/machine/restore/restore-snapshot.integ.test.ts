@@ -24,7 +24,7 @@ before(async () => {
   options = { libvirt, domain, journal, snapshot: 'before', clock: systemClock };
   await guest.start();
   await sleep(300);
-  const usual = { consistency: 'require', agentTimeoutMs: 10_000, allowStall: false } as const;
+  const usual = { consistency: 'require', agentTimeoutMs: 10_000, allowStall: false, clock: systemClock } as const;
   await createVmSnapshot({ domain, journal, name: 'before', ...usual });
   await sleep(300);
 });
@@ -93,7 +93,7 @@ test('fresh disks of that moment are swapped in, the old ones stay, and the mach
 });
 
 test('a run that was killed after one disk goes on, and takes what is whole', async () => {
-  const usual = { consistency: 'never', agentTimeoutMs: 10_000, allowStall: false } as const;
+  const usual = { consistency: 'never', agentTimeoutMs: 10_000, allowStall: false, clock: systemClock } as const;
   await createVmSnapshot({ domain, journal, name: 'second', ...usual });
   const directory = join(host.directory, 'killed');
   await mkdir(directory, { mode: 0o755 });

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { type Clock, HoldfastError } from '@holdfast/base';
 import { describeDomain, type Domain, type Libvirt } from '@holdfast/hypervisor/libvirt';
 import {
+  cloneLayer,
   cloneSnapshot,
   findVmSnapshot,
   listVmSnapshots,
@@ -14,7 +15,14 @@ import {
   type VmSnapshot,
 } from '@holdfast/hypervisor/snapshot';
 import { define } from './restore-as-new.ts';
-import { forgetCheckpoints, refuseUnlessOff, type ReplacedDisk, swapped, useOf } from './restore-in-place.ts';
+import {
+  forgetCheckpoints,
+  refuseUnlessOff,
+  type ReplacedDisk,
+  swapped,
+  useOf,
+  withImagesBelow,
+} from './restore-in-place.ts';
 import type { PlannedDisk, RestorePlan } from './restore-plan.ts';
 import { UnfinishedRestore } from './unfinished-restore.ts';
 import { adoptOwner } from './write-disks.ts';
@@ -71,13 +79,15 @@ export async function restoreVmSnapshot(options: RestoreSnapshotOptions): Promis
       const old = snapshot.disks.find(({ target }) => target === name);
       // An image is at its place when it is whole, and not before: an earlier run came that far.
       if (!old || existsSync(path)) continue;
-      await cloneSnapshot({
-        path: old.path,
-        snapshot: snapshot.name,
+      const clone = {
+        path: old.image,
         target: { path, format },
-        onProgress: (progress) => onProgress?.({ disk: name, ...progress }),
+        onProgress: (progress: { readonly doneBytes: number; readonly totalBytes: number }) =>
+          onProgress?.({ disk: name, ...progress }),
         signal,
-      });
+      };
+      if (old.kind === 'layer') await cloneLayer(clone);
+      else await cloneSnapshot({ ...clone, snapshot: snapshot.name });
       await adoptOwner(disk, old.path);
     }
     await refuseUnlessOff(domain, { signal });
@@ -85,10 +95,19 @@ export async function restoreVmSnapshot(options: RestoreSnapshotOptions): Promis
   }
   await forgetCheckpoints(domain);
   await unfinished.finish();
-  return { snapshot, disks: plan.disks, replaced: plan.replaced };
+  const { uuid } = domain;
+  const replaced = await withImagesBelow({ replaced: plan.replaced, journal: journal.overlays, uuid });
+  return { snapshot, disks: plan.disks, replaced };
 }
 
-function refuseIncomplete({ name, missing }: VmSnapshot, domain: Domain): void {
+function refuseIncomplete({ name, missing, isDeleting }: VmSnapshot, domain: Domain): void {
+  if (isDeleting) {
+    const begun = `The deletion of the snapshot ${name} of ${domain.name} has begun; its disks are not what they were`;
+    throw new HoldfastError('snapshot_incomplete', begun, {
+      remedy: 'Run holdfast vm snapshot delete again: it goes on.',
+      facts: { vm: domain.name },
+    });
+  }
   if (missing.length === 0) return;
   const detail = `The snapshot ${name} of ${domain.name} lacks ${missing.join(', ')}`;
   throw new HoldfastError('snapshot_incomplete', detail, { facts: { vm: domain.name, missing } });
