@@ -66,7 +66,15 @@ export class DomainLayers {
 
   #addRun({ overlays, others, signal }: AddOverlays): VirshRun {
     return {
-      args: ['snapshot-create', this.#uuid, '--disk-only', '--atomic', '--no-metadata', '--reuse-external', '--xmlfile'],
+      args: [
+        'snapshot-create',
+        this.#uuid,
+        '--disk-only',
+        '--atomic',
+        '--no-metadata',
+        '--reuse-external',
+        '--xmlfile',
+      ],
       documents: [overlaysXml(overlays, others)],
       doing: `put overlays on the disks of ${this.#name}`,
       signal,

@@ -71,7 +71,14 @@ export async function readQcow2Tables(options: { readonly path: string }): Promi
   const header = await readHeader(file);
   const { sizeBytes, clusterBytes, backingFile, isEncrypted } = header;
   const snapshots = await readSnapshotTable(file, header);
-  return { sizeBytes, clusterBytes, backingFile, isEncrypted, activeTableBytes: await measureTables(file, header), snapshots };
+  return {
+    sizeBytes,
+    clusterBytes,
+    backingFile,
+    isEncrypted,
+    activeTableBytes: await measureTables(file, header),
+    snapshots,
+  };
 }
 
 async function measureTables(file: ImageFile, { l1, clusterBytes }: Qcow2Header): Promise<number> {

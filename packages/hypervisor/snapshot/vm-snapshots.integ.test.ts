@@ -158,7 +158,7 @@ test('without an agent: crash-consistent and why, or refused; nothing is left of
   await mute.undefine();
 });
 
-test('a raw disk refuses the whole machine, a large table does while it runs', async () => {
+test('a raw disk refuses the whole machine; what would let it stand still is refused while it runs', async () => {
   const mixed = await host.makeGuest({ disks: [{ format: 'qcow2' }, { format: 'raw' }], writer: 'off' });
   const other = await new Libvirt({ uri: host.uri }).domain(mixed.name);
   await assert.rejects(
@@ -174,9 +174,6 @@ test('a raw disk refuses the whole machine, a large table does while it runs', a
   const { consistency } = await createVmSnapshot({ domain: heavy, journal, name: 'off', ...usual });
   assert.equal(consistency, 'clean');
   await big.start();
-  await assert.rejects(createVmSnapshot({ domain: heavy, journal, name: 's', ...usual }), (error) =>
-    hasCode(error, 'snapshot_would_stall'),
-  );
   await assert.rejects(
     deleteVmSnapshot({ domain: heavy, journal, name: 'off', allowStall: false }),
     (error) => hasCode(error, 'snapshot_would_stall') && /--allow-stall/.test(error.remedy),
