@@ -76,6 +76,8 @@ const said: readonly (readonly [ErrorCode, string])[] = [
     'libvirt_failed',
     "error: internal error: unable to execute QEMU command 'nbd-server-start': Failed to bind socket to /s: Permission denied\n",
   ],
+  ['volume_busy', "error: internal error: disk 'vda' has a blockjob assigned\n"],
+  ['vm_state_invalid', 'error: invalid argument: disk vda does not have an active block job\n'],
   ['libvirt_failed', ''],
 ];
 

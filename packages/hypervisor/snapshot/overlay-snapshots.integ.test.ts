@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hasCode, systemClock } from '@holdfast/base';
+import { hasCode, MiB, systemClock } from '@holdfast/base';
 import { type LibvirtHost, readJournals, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
 import { describeDomain, type Domain, Libvirt } from '../libvirt/index.ts';
 import { run } from '../testing/scratch-directory.ts';
@@ -210,8 +210,44 @@ test('what a commit would lose, and what cannot be reached, is refused and says 
   assert.deepEqual(await names(), []);
 });
 
-test('an abort in the middle of a commit ends the job; the same call goes on', async () => {
+test('a disk that has grown since is as large when its overlay is gone, running and off', async () => {
+  const [, second = ''] = guest.images;
+  const sizeOf = (): number => JSON.parse(run('qemu-img', 'info', '--output=json', second))['virtual-size'];
   await guest.start();
+  await create('small');
+  await host.virsh('blockresize', 'web', 'vdb', '72MiB');
+  await remove('small');
+  await create('larger');
+  await host.virsh('blockresize', 'web', 'vdb', '80MiB');
+  await guest.destroy();
+  assert.equal(sizeOf(), 72 * MiB);
+  await remove('larger');
+  assert.equal(sizeOf(), 80 * MiB);
+  await assertInStep(guest.images);
+});
+
+test('a commit that somebody left before its end keeps others out, and the deletion takes it up', async () => {
+  await guest.start();
+  await create('left');
+  const [overlay = ''] = (await topmost())[0] ?? [];
+  await domain.layers.beginCommit({ target: 'vda', top: overlay, base: guest.images[0] ?? '', isActive: true });
+  for (let job = await domain.layers.job({ target: 'vda' }); job.kind !== 'active' || !job.isReady; ) {
+    await sleep(100);
+    job = await domain.layers.job({ target: 'vda' });
+  }
+  await assert.rejects(create('other'), (error) => hasCode(error, 'vm_busy') && /blockjob/.test(error.remedy));
+  assert.deepEqual(await names(), ['left layer']);
+  const backupXml = "<domainbackup mode='pull'><server transport='unix' socket='/tmp/none'/></domainbackup>";
+  await assert.rejects(
+    domain.beginBackup({ backupXml }),
+    (error) => hasCode(error, 'volume_busy') && /snapshot delete/.test(error.remedy),
+  );
+  await remove('left');
+  assert.deepEqual(await names(), []);
+  assert.deepEqual(await overlayFiles(), []);
+});
+
+test('an abort in the middle of a commit ends the job; the same call goes on', async () => {
   await create('large');
   await fillLarge(256);
   const stop = new AbortController();

@@ -97,7 +97,7 @@ function busyError(domain: Domain, error: HoldfastError): HoldfastError {
   }
   return new HoldfastError('vm_busy', `A backup or another job works with the disks of ${domain.name}`, {
     cause: error,
-    remedy: 'Wait for it to end (virsh domjobinfo), and try again.',
+    remedy: 'Wait for it to end (virsh domjobinfo, virsh blockjob), and try again.',
     facts: { vm: domain.name },
   });
 }
