@@ -226,6 +226,17 @@ test('a disk that has grown since is as large when its overlay is gone, running 
   await assertInStep(guest.images);
 });
 
+test('a guest that cannot be frozen although it must be: the overlays are committed again, and it is thawed', async () => {
+  await guest.start();
+  await domain.agent.freeze(); // a second time is refused by the agent
+  await assert.rejects(create('strict', 'require'), (error) => hasCode(error, 'guest_command_failed'));
+  assert.equal(await domain.agent.freezeState(), 'thawed');
+  assert.deepEqual(await names(), []);
+  assert.deepEqual(await overlayFiles(), []);
+  assert.deepEqual((await topmost())[0], [...guest.images, large]);
+  await guest.destroy();
+});
+
 test('a commit that somebody left before its end keeps others out, and the deletion takes it up', async () => {
   await guest.start();
   await create('left');
