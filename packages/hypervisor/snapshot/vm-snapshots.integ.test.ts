@@ -158,7 +158,7 @@ test('without an agent: crash-consistent and why, or refused; nothing is left of
   await mute.undefine();
 });
 
-test('a raw disk refuses the whole machine; what would let it stand still is refused while it runs', async () => {
+test('a raw disk refuses the whole machine; what would let a running one stand still is refused, or is an overlay', async () => {
   const mixed = await host.makeGuest({ disks: [{ format: 'qcow2' }, { format: 'raw' }], writer: 'off' });
   const other = await new Libvirt({ uri: host.uri }).domain(mixed.name);
   await assert.rejects(
@@ -178,5 +178,13 @@ test('a raw disk refuses the whole machine; what would let it stand still is ref
     deleteVmSnapshot({ domain: heavy, journal, name: 'off', allowStall: false }),
     (error) => hasCode(error, 'snapshot_would_stall') && /--allow-stall/.test(error.remedy),
   );
+  const { kind } = await createVmSnapshot({ domain: heavy, journal, name: 's', ...usual });
+  assert.equal(kind, 'layer');
+  await deleteVmSnapshot({ domain: heavy, journal, name: 's', allowStall: false });
+  assert.deepEqual(
+    (await listVmSnapshots({ domain: heavy, journal })).map(({ name }) => name),
+    ['off'],
+  );
   await big.destroy();
+  run('qemu-img', 'check', '-q', large);
 });
