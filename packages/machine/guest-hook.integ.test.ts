@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { hasCode } from '@holdfast/base';
 import type { Domain } from '@holdfast/hypervisor/libvirt';
-import { type MachineBed, startMachineBed } from './machine-fixture.ts';
+import { type MachineBed, runInGuest, startMachineBed } from './machine-fixture.ts';
 
 let bed: MachineBed;
 let domain: Domain;
@@ -18,20 +18,14 @@ after(async () => {
   await bed[Symbol.asyncDispose]();
 });
 
-/** What a shell in the guest prints. */
-async function inGuest(script: string, input?: string): Promise<string> {
-  const run = { program: '/bin/sh', args: ['-c', script], timeoutMs: 60_000, ...(input !== undefined && { input }) };
-  const { exitCode, output, errors } = await domain.agent.run(run);
-  assert.equal(exitCode, 0, errors);
-  return output.trim();
+async function inGuest(script: string): Promise<string> {
+  return await runInGuest(domain, script);
 }
 
 async function installHook(body: string): Promise<void> {
   const script = `#!/bin/sh\necho "$1" >> /tmp/calls\n${body}\n`;
-  await inGuest(
-    'mkdir -p /etc/holdfast; cat > /etc/holdfast/quiesce; chmod +x /etc/holdfast/quiesce; : > /tmp/calls',
-    script,
-  );
+  const place = 'mkdir -p /etc/holdfast; cat > /etc/holdfast/quiesce; chmod +x /etc/holdfast/quiesce; : > /tmp/calls';
+  await runInGuest(domain, place, { input: script });
 }
 
 test('the hook is called before and after, and the point is of quiet applications', async () => {
@@ -56,7 +50,17 @@ test('a hook that takes too long is ended', async () => {
   const hook = { path: '/etc/holdfast/quiesce', timeoutMs: 500 };
   const { point, warnings } = await bed.backup('web', { hook });
   assert.equal(point.manifest.consistency, 'filesystem');
-  assert.match(warnings.join(), /did not end within 0.5 s/);
+  assert.match(warnings.join(), /\/etc\/holdfast\/quiesce freeze did not end within 0.5 s/);
+  assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw');
+});
+
+test('interrupted while it works: it is called again all the same', async () => {
+  await installHook('[ "$1" = thaw ] || exec sleep 1000');
+  const stop = new AbortController();
+  const backup = assert.rejects(bed.backup('web', { signal: stop.signal }), /enough/);
+  await inGuest('until grep -q freeze /tmp/calls; do sleep 0.1; done');
+  stop.abort(new Error('enough'));
+  await backup;
   assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw');
 });
 

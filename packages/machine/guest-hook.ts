@@ -48,6 +48,11 @@ export async function callGuestHook(options: {
   } catch (error) {
     // No shell (Windows), or an agent that may start no programs.
     if (hasCode(error, 'guest_command_failed')) return false;
-    throw error;
+    if (!hasCode(error, 'guest_command_timeout')) throw error;
+    const detail = `${hook.path} ${phase} did not end within ${hook.timeoutMs / 1000} s and was killed`;
+    throw new HoldfastError('guest_command_timeout', detail, {
+      cause: error,
+      facts: { ...error.facts, program: hook.path },
+    });
   }
 }

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { initRepository, openRepository, type Repository, type RestorePoint } from '@holdfast/engine';
 import { restoreDisk } from '@holdfast/engine/restore';
 import { openBlockTarget } from '@holdfast/hypervisor/target';
-import { Libvirt } from '@holdfast/hypervisor/libvirt';
+import { type Domain, Libvirt } from '@holdfast/hypervisor/libvirt';
 import { LocalStore } from '@holdfast/storage';
 import { type JournalReport, type LibvirtHost, readJournals, startLibvirtHost } from '@holdfast/testing/guests';
 import { backupMachine, type MachineBackupOptions, type MachineBackupOutcome } from './backup-machine.ts';
@@ -152,4 +152,16 @@ export function gateBefore(repository: Repository): Gate {
 /** What the guest's disks have of our checkpoints, as QEMU sees it. */
 export async function checkpointNames(host: LibvirtHost, machine: string): Promise<readonly string[]> {
   return (await host.virsh('checkpoint-list', machine, '--name')).split(/\s+/).filter((name) => name !== '');
+}
+
+/** What a shell in the guest prints. @throws AssertionError with its errors when it does not end with 0 */
+export async function runInGuest(
+  domain: Domain,
+  script: string,
+  { input, timeoutMs = 60_000 }: { readonly input?: string; readonly timeoutMs?: number } = {},
+): Promise<string> {
+  const run = { program: '/bin/sh', args: ['-c', script], timeoutMs, ...(input !== undefined && { input }) };
+  const { exitCode, output, errors } = await domain.agent.run(run);
+  assert.equal(exitCode, 0, errors);
+  return output.trim();
 }

@@ -24,7 +24,7 @@ const leftAlone: Quiet = { canFreeze: false, isHookOpen: false, isHookDone: fals
 /**
  * Everything before the freeze.
  * @throws under `require`: vm_state_invalid (paused), guest_agent_missing, guest_agent_unresponsive, guest_hook_failed,
- *   guest_command_timeout; then the hook is closed again
+ *   guest_command_timeout. Then, and after an abort, the hook is closed again
  */
 export async function quiesce(request: {
   readonly domain: Domain;
@@ -50,7 +50,7 @@ export async function quiesce(request: {
     const isHookDone = await callGuestHook({ agent, hook, phase: 'freeze', signal });
     return { canFreeze: true, isHookOpen: isHookDone, isHookDone, warnings: [] };
   } catch (error) {
-    if (policy === 'require') await closeHook({ domain, hook });
+    if (!canGiveUp(error, policy)) await closeHook({ domain, hook });
     return giveUpOrThrow(error, policy, { ...leftAlone, canFreeze: true, isHookOpen: true });
   }
 }
@@ -72,8 +72,13 @@ export async function closeHook({
 }
 
 function giveUpOrThrow(error: unknown, policy: ConsistencyPolicy, quiet: Quiet): Quiet {
-  if (policy === 'require' || !(error instanceof HoldfastError)) throw error;
+  if (!canGiveUp(error, policy)) throw error;
   return { ...quiet, warnings: [lessThanWanted(error)] };
+}
+
+/** An abort is no HoldfastError: it ends the backup under every policy. */
+function canGiveUp(error: unknown, policy: ConsistencyPolicy): error is HoldfastError {
+  return policy !== 'require' && error instanceof HoldfastError;
 }
 
 export function lessThanWanted(error: HoldfastError): string {
