@@ -16,6 +16,8 @@ packages_guest='qemu-system-x86 e2fsprogs fdisk grub-pc-bin grub-common cpio kmo
 # Guests under libvirt for tests (packages/testing/guests): the daemon is started by the tests, systemd is not needed; the
 # guest's writer is compiled, its agent runs on libraries of this machine, its journals are checked by python.
 packages_libvirt='libvirt-daemon-system libvirt-clients swtpm swtpm-tools ovmf gcc libc6-dev libglib2.0-0 libnuma1 liburing2 libudev1 python3'
+# A real Debian as a guest of long tests (fixtures/make-debian-guest.sh).
+packages_debian='mmdebstrap'
 # The models of the protocols (packages/engine/collect/model) become C programs.
 packages_model='spin gcc libc6-dev'
 
@@ -130,7 +132,7 @@ setup_npm() {
 
 # setup: expects $root, the absolute path of the checkout; sets and exports $NODE.
 setup() {
-  setup_debian "$packages_run $packages_guest $packages_libvirt $packages_model"
+  setup_debian "$packages_run $packages_guest $packages_libvirt $packages_debian $packages_model"
   setup_guest_packages
   setup_node
   setup_npm

@@ -1,4 +1,4 @@
-/** The images that tiny guests are made of: built by fixtures/make-guest.sh, the parts that never change only once. */
+/** The images that guests are made of: built by scripts in fixtures/, the parts that never change only once. */
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -7,6 +7,7 @@ import { runProgram } from './run-program.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
 const script = join(root, 'fixtures/make-guest.sh');
+const debianScript = join(root, 'fixtures/make-debian-guest.sh');
 const cache = join(root, '.cache/guests');
 
 /** What hosts share. libvirt asks every QEMU what it can do, for 9 s, and knows itself when to ask again. */
@@ -16,8 +17,18 @@ export type GuestKernel = { readonly kernel: string; readonly initrd: string };
 
 /** Kernel and initrd of the tiny guest: 5 s to make, and 28 MB of packages. */
 export async function provideGuestKernel(): Promise<GuestKernel> {
-  const made = await provide('tiny', (folder) => ['initramfs', folder]);
-  return { kernel: join(made, 'vmlinuz'), initrd: join(made, 'initrd.img') };
+  const made = await provide({ script, name: 'tiny', argsFor: (folder) => ['initramfs', folder] });
+  return kernelIn(made);
+}
+
+/** A real Debian with two databases. */
+export async function provideDebian(): Promise<GuestKernel & { readonly disk: string }> {
+  const made = await provide({ script: debianScript, name: 'debian', argsFor: (folder) => [folder] });
+  return { ...kernelIn(made), disk: join(made, 'debian.qcow2') };
+}
+
+function kernelIn(folder: string): GuestKernel {
+  return { kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd.img') };
 }
 
 /** A disk with an ext4 file system and a few files, other ones for each `index` of the guest's disks (0.6 s to make). */
@@ -28,20 +39,28 @@ export async function makeDataDisk(options: {
   readonly format: 'qcow2' | 'raw';
 }): Promise<void> {
   const { path, index, sizeBytes, format } = options;
-  const made = await provide(`data-${index}-${sizeBytes}-${format}`, (folder) => [
-    'data',
-    join(folder, 'disk'),
-    String(sizeBytes),
-    format,
-  ]);
-  await runProgram({ program: 'cp', args: ['--sparse=always', '--reflink=auto', join(made, 'disk'), path] });
+  const made = await provide({
+    script,
+    name: `data-${index}-${sizeBytes}-${format}`,
+    argsFor: (folder) => ['data', join(folder, 'disk'), String(sizeBytes), format],
+  });
+  await copyImage(join(made, 'disk'), path);
+}
+
+export async function copyImage(from: string, to: string): Promise<void> {
+  await runProgram({ program: 'cp', args: ['--sparse=always', '--reflink=auto', from, to] });
 }
 
 /**
  * A folder in .cache/guests with what the script makes there; made again when the script has changed. Two makers at once
  * do no harm: both make the same, and the first stays.
  */
-async function provide(name: string, argsFor: (folder: string) => readonly string[]): Promise<string> {
+async function provide(image: {
+  readonly script: string;
+  readonly name: string;
+  readonly argsFor: (folder: string) => readonly string[];
+}): Promise<string> {
+  const { script, name, argsFor } = image;
   const version = createHash('sha256').update(await readFile(script));
   const made = join(cache, `${name}-${version.digest('hex').slice(0, 12)}`);
   if (await exists(made)) return made;

@@ -28,7 +28,7 @@ export interface LibvirtHost extends AsyncDisposable {
   virsh(...args: readonly string[]): Promise<string>;
   /** Runs a program among the processes and mounts of this host. */
   run(program: string, ...args: readonly string[]): Promise<string>;
-  /** Also of a machine that was not made here. @throws Error when it does not answer within 60 s */
+  /** Also of a machine that was not made here. @throws Error when it does not answer within 180 s */
   waitForAgent(name: string): Promise<void>;
   /** A defined guest, not started. Its images lie in `directory`. */
   makeGuest(options?: GuestOptions): Promise<TinyGuest>;
