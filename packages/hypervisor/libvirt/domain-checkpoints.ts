@@ -1,32 +1,30 @@
 /** The checkpoints of one machine: moments since which QEMU notes what is written, in a bitmap on each disk. */
 import type { CallOptions } from './domain.ts';
-import type { Virsh } from './virsh.ts';
+import type { DomainHandle } from './domain-handle.ts';
 
 export class DomainCheckpoints {
-  readonly #virsh: Virsh;
-  readonly #name: string;
-  readonly #uuid: string;
+  readonly #domain: DomainHandle;
 
-  constructor({ virsh, name, uuid }: { virsh: Virsh; name: string; uuid: string }) {
-    this.#virsh = virsh;
-    this.#name = name;
-    this.#uuid = uuid;
+  constructor(domain: DomainHandle) {
+    this.#domain = domain;
   }
 
   /** Names, the oldest first. libvirt's view: whether the bitmaps are there and good shows when one is used. */
   async list({ signal }: CallOptions = {}): Promise<readonly string[]> {
-    const args = ['checkpoint-list', this.#uuid, '--name', '--topological'];
-    const output = await this.#virsh.run({ args, doing: `list the checkpoints of ${this.#name}`, signal });
+    const { virsh, name, uuid } = this.#domain;
+    const args = ['checkpoint-list', uuid, '--name', '--topological'];
+    const output = await virsh.run({ args, doing: `list the checkpoints of ${name}`, signal });
     return output
       .split('\n')
-      .map((name) => name.trim())
-      .filter((name) => name !== '');
+      .map((line) => line.trim())
+      .filter((line) => line !== '');
   }
 
   /** @throws checkpoint_not_found */
   async xml({ checkpoint, signal }: { readonly checkpoint: string } & CallOptions): Promise<string> {
-    const args = ['checkpoint-dumpxml', this.#uuid, checkpoint];
-    return await this.#virsh.run({ args, doing: `read checkpoint ${checkpoint} of ${this.#name}`, signal });
+    const { virsh, name, uuid } = this.#domain;
+    const args = ['checkpoint-dumpxml', uuid, checkpoint];
+    return await virsh.run({ args, doing: `read checkpoint ${checkpoint} of ${name}`, signal });
   }
 
   /**
@@ -35,8 +33,9 @@ export class DomainCheckpoints {
    */
   async remove(options: { readonly checkpoint: string; readonly metadataOnly?: boolean } & CallOptions): Promise<void> {
     const { checkpoint, metadataOnly = false, signal } = options;
-    const args = ['checkpoint-delete', this.#uuid, checkpoint, ...(metadataOnly ? ['--metadata'] : [])];
-    await this.#virsh.run({ args, doing: `remove checkpoint ${checkpoint} of ${this.#name}`, signal });
+    const { virsh, name, uuid } = this.#domain;
+    const args = ['checkpoint-delete', uuid, checkpoint, ...(metadataOnly ? ['--metadata'] : [])];
+    await virsh.run({ args, doing: `remove checkpoint ${checkpoint} of ${name}`, signal });
   }
 
   /**
@@ -44,18 +43,10 @@ export class DomainCheckpoints {
    * they are, with `verify`.
    * @throws checkpoint_inconsistent
    */
-  async redefine({
-    xml,
-    verify,
-    signal,
-  }: { readonly xml: string; readonly verify: boolean } & CallOptions): Promise<void> {
-    const args = [
-      'checkpoint-create',
-      this.#uuid,
-      '--redefine',
-      ...(verify ? ['--redefine-validate'] : []),
-      '--xmlfile',
-    ];
-    await this.#virsh.run({ args, documents: [xml], doing: `redefine a checkpoint of ${this.#name}`, signal });
+  async redefine(options: { readonly xml: string; readonly verify: boolean } & CallOptions): Promise<void> {
+    const { xml, verify, signal } = options;
+    const { virsh, name, uuid } = this.#domain;
+    const args = ['checkpoint-create', uuid, '--redefine', ...(verify ? ['--redefine-validate'] : []), '--xmlfile'];
+    await virsh.run({ args, documents: [xml], doing: `redefine a checkpoint of ${name}`, signal });
   }
 }

@@ -2,6 +2,7 @@
 
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { DomainCheckpoints } from './domain-checkpoints.ts';
+import type { DomainHandle } from './domain-handle.ts';
 import { DomainLayers } from './domain-layers.ts';
 import { type DomainState, type DomainStatus, isActive, parseDomainStatus } from './domain-state.ts';
 import { attribute, elementAt, parseRoot } from './domain-xml/document.ts';
@@ -35,13 +36,14 @@ export class Domain {
   readonly #virsh: Virsh;
 
   /** Got from a `Libvirt`, which has looked it up. */
-  constructor({ virsh, name, uuid }: { virsh: Virsh; name: string; uuid: string }) {
+  constructor(handle: DomainHandle) {
+    const { virsh, name, uuid } = handle;
     this.#virsh = virsh;
     this.name = name;
     this.uuid = uuid;
-    this.agent = new GuestAgent({ virsh, name, uuid });
-    this.checkpoints = new DomainCheckpoints({ virsh, name, uuid });
-    this.layers = new DomainLayers({ virsh, name, uuid });
+    this.agent = new GuestAgent(handle);
+    this.checkpoints = new DomainCheckpoints(handle);
+    this.layers = new DomainLayers(handle);
   }
 
   /** @throws vm_not_found, and what every call may: libvirt_unreachable, libvirt_denied, libvirt_timeout, libvirt_failed */

@@ -4,7 +4,8 @@
  */
 import { HoldfastError } from '@holdfast/base';
 import { agentAnswer, agentRun, countOf } from './agent-request.ts';
-import type { Outcome, Virsh, VirshRun } from './virsh.ts';
+import type { DomainHandle } from './domain-handle.ts';
+import type { Outcome, VirshRun } from './virsh.ts';
 
 export type FrozenBackup = {
   /** How many file systems were frozen, or why not: then the backup is only crash-consistent, or could not begin either. */
@@ -20,27 +21,22 @@ export type FrozenBackup = {
 export type FrozenRun = Pick<FrozenBackup, 'frozen' | 'thawed' | 'frozenMs'> & { readonly outcome: Outcome };
 
 /** As `runFrozen`. */
-export async function beginFrozenBackup(options: {
-  readonly virsh: Virsh;
-  readonly name: string;
-  readonly uuid: string;
-  readonly begin: VirshRun;
-  /** For the agent's answer to each of freeze and thaw. */
-  readonly agentTimeoutMs: number;
-}): Promise<FrozenBackup> {
-  const { virsh, name, uuid, begin, agentTimeoutMs } = options;
-  const { outcome, ...frozen } = await runFrozen({ virsh, name, uuid, run: begin, agentTimeoutMs });
+export async function beginFrozenBackup(
+  options: DomainHandle & {
+    readonly begin: VirshRun;
+    /** For the agent's answer to each of freeze and thaw. */
+    readonly agentTimeoutMs: number;
+  },
+): Promise<FrozenBackup> {
+  const { begin, ...rest } = options;
+  const { outcome, ...frozen } = await runFrozen({ ...rest, run: begin });
   return { ...frozen, begun: outcome.ok ? true : outcome.error };
 }
 
 /** Waits for its end whatever happens: there is no signal, since the guest must be thawed. */
-export async function runFrozen(options: {
-  readonly virsh: Virsh;
-  readonly name: string;
-  readonly uuid: string;
-  readonly run: VirshRun;
-  readonly agentTimeoutMs: number;
-}): Promise<FrozenRun> {
+export async function runFrozen(
+  options: DomainHandle & { readonly run: VirshRun; readonly agentTimeoutMs: number },
+): Promise<FrozenRun> {
   const { virsh, name, uuid, run, agentTimeoutMs: timeoutMs } = options;
   const freeze = agentRun({ name, uuid, command: 'guest-fsfreeze-freeze', timeoutMs });
   const thaw = agentRun({ name, uuid, command: 'guest-fsfreeze-thaw', timeoutMs });

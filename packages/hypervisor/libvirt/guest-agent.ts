@@ -7,8 +7,8 @@
 import { HoldfastError, KiB } from '@holdfast/base';
 import { agentAnswer, agentRun, countOf, record, unexpected } from './agent-request.ts';
 import type { CallOptions } from './domain.ts';
+import type { DomainHandle } from './domain-handle.ts';
 import { pause } from './pause.ts';
-import type { Virsh } from './virsh.ts';
 
 export type AgentCall = {
   /** How long the agent may take; whole seconds, rounded up. 10 s when absent. */
@@ -45,14 +45,10 @@ export type GuestSystem = { readonly id?: string; readonly prettyName?: string; 
 const PROGRAM_POLL_MS = 100;
 
 export class GuestAgent {
-  readonly #virsh: Virsh;
-  readonly #name: string;
-  readonly #uuid: string;
+  readonly #domain: DomainHandle;
 
-  constructor({ virsh, name, uuid }: { virsh: Virsh; name: string; uuid: string }) {
-    this.#virsh = virsh;
-    this.#name = name;
-    this.#uuid = uuid;
+  constructor(domain: DomainHandle) {
+    this.#domain = domain;
   }
 
   /** Ends well when the agent answers. @throws guest_agent_missing, guest_agent_unresponsive, vm_state_invalid (not running) */
@@ -67,18 +63,20 @@ export class GuestAgent {
    * @throws guest_agent_missing, guest_agent_unresponsive, guest_command_failed (frozen already, or not supported)
    */
   async freeze(call: AgentCall = {}): Promise<number> {
-    return countOf(await this.#command('guest-fsfreeze-freeze', {}, call), `freeze the file systems of ${this.#name}`);
+    const count = await this.#command('guest-fsfreeze-freeze', {}, call);
+    return countOf(count, `freeze the file systems of ${this.#domain.name}`);
   }
 
   /** @returns how many file systems it thawed, 0 when none was frozen */
   async thaw(call: AgentCall = {}): Promise<number> {
-    return countOf(await this.#command('guest-fsfreeze-thaw', {}, call), `thaw the file systems of ${this.#name}`);
+    const count = await this.#command('guest-fsfreeze-thaw', {}, call);
+    return countOf(count, `thaw the file systems of ${this.#domain.name}`);
   }
 
   async freezeState(call: AgentCall = {}): Promise<FreezeState> {
     const state = await this.#command('guest-fsfreeze-status', {}, call);
     if (state === 'frozen' || state === 'thawed') return state;
-    throw unexpected(`guest-fsfreeze-status of ${this.#name}`, state);
+    throw unexpected(`guest-fsfreeze-status of ${this.#domain.name}`, state);
   }
 
   async system(call: AgentCall = {}): Promise<GuestSystem> {
@@ -113,12 +111,12 @@ export class GuestAgent {
       { signal },
     );
     const { pid } = record(started);
-    if (typeof pid !== 'number') throw unexpected(`guest-exec of ${this.#name}`, started);
+    if (typeof pid !== 'number') throw unexpected(`guest-exec of ${this.#domain.name}`, started);
     try {
       for (;;) {
         const status = record(await this.#command('guest-exec-status', { pid }, { signal }));
         if (status['exited'] === true) return programResult(status, outputLimitBytes);
-        if (performance.now() - startedMs > timeoutMs) throw tooLong(this.#name, options);
+        if (performance.now() - startedMs > timeoutMs) throw tooLong(this.#domain.name, options);
         await pause(PROGRAM_POLL_MS, signal);
       }
     } catch (error) {
@@ -129,8 +127,9 @@ export class GuestAgent {
 
   /** A command of the agent, and what it returns. */
   async #command(command: string, args: Readonly<Record<string, unknown>>, call: AgentCall): Promise<unknown> {
-    const run = agentRun({ name: this.#name, uuid: this.#uuid, command, args, ...call });
-    return agentAnswer(await this.#virsh.run(run), run.doing);
+    const { virsh, name, uuid } = this.#domain;
+    const run = agentRun({ name, uuid, command, args, ...call });
+    return agentAnswer(await virsh.run(run), run.doing);
   }
 }
 
