@@ -48,6 +48,8 @@ export type BackupOptions = {
   readonly disks: readonly BackupDisk[];
   /** The point that `changed` counts from; the new point joins its series. */
   readonly parent?: RestorePoint | undefined;
+  /** Disks came or went, while what is wanted is the same: the series goes on (semantics 41). Absent: it ends (semantics 5). */
+  readonly mayDisksDiffer?: boolean | undefined;
   readonly origin?: Manifest['origin'];
   /** When the state of the disks was, for an image that is older than its import; now when absent. */
   readonly takenAtMs?: number | undefined;

@@ -92,20 +92,14 @@ function reasonToClose(parent: RestorePoint, options: BackupOptions): string | u
   if (manifest.copied_from) return 'the parent is a copy';
   const names = manifest.disks.map((disk) => disk.name).sort();
   const wanted = options.disks.map((disk) => disk.name).sort();
-  if (names.join() !== wanted.join()) return `the disks were ${names.join(', ')} and are ${wanted.join(', ')}`;
-  const chunkBytes = options.chunkBytes ?? manifest.disks[0]?.chunk_bytes;
-  if (manifest.disks.some((disk) => disk.chunk_bytes !== chunkBytes)) return 'the chunk size changed';
+  if (!options.mayDisksDiffer && names.join() !== wanted.join()) {
+    return `the disks were ${names.join(', ')} and are ${wanted.join(', ')}`;
+  }
+  if (!canCarryOn(manifest, options)) return 'the chunk size changed';
   return undefined;
 }
 
-/** Whether maps and pack table of the earlier point can be carried on: same disks, same grid. */
-export function canCarryOn(manifest: Manifest, options: BackupOptions): boolean {
-  const names = manifest.disks.map((disk) => disk.name).sort();
-  const sameNames =
-    names.join() ===
-    options.disks
-      .map((disk) => disk.name)
-      .sort()
-      .join();
-  return sameNames && manifest.disks.every((disk) => disk.chunk_bytes === (options.chunkBytes ?? disk.chunk_bytes));
+/** Whether maps and pack table of the earlier point can be carried on: the grid is the same. Disks may come and go. */
+export function canCarryOn({ disks }: Manifest, { chunkBytes = disks[0]?.chunk_bytes }: BackupOptions): boolean {
+  return disks.every((disk) => disk.chunk_bytes === chunkBytes);
 }

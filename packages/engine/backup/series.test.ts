@@ -76,6 +76,38 @@ test('a disk added or removed closes the series; the new point is whole and shar
   await assertVerifies(repository);
 });
 
+test('disks that come and go with the machine leave the series open: only the new one is read in full', async () => {
+  const { repository } = await newRepository({ packBytes: 3 * chunk });
+  // Two pages of a map, to be dropped later.
+  const disks = { vda: diskOfNoise(8, 1), vdb: new MemoryDisk(300 * chunk) };
+  disks.vdb.write(noise({ seed: 2, length: 3 * chunk }), 0);
+  disks.vdb.write(noise({ seed: 3, length: 2 * chunk }), 280 * chunk);
+  const none = { vda: [], vdb: [], vdc: [] };
+  const one = await backupOf(repository, { vda: disks.vda });
+  const goingOn = { mayDisksDiffer: true, changed: none };
+  // That of the new disk is claimed to be known, and not believed.
+  const two = await backupOf(repository, disks, { ...goingOn, parent: one.point });
+  const three = await backupOf(repository, { vda: disks.vda, vdc: disks.vdb }, { ...goingOn, parent: two.point });
+  const four = await backupOf(repository, { vdc: disks.vdb }, { ...goingOn, parent: three.point });
+  const points = [one, two, three, four].map(({ point }) => point);
+  assert.deepEqual(
+    points.map(({ manifest }) => manifest.disks.map(({ name, actual }) => `${name} ${actual}`).join()),
+    ['vda full', 'vda incremental,vdb full', 'vda incremental,vdc full', 'vdc incremental'],
+  );
+  assert.deepEqual(
+    points.map(({ manifest }) => manifest.increment_id),
+    [1, 2, 3, 4],
+  );
+  assert.equal(new Set(points.map(({ manifest }) => manifest.series)).size, 1);
+  assert.equal(three.point.manifest.disks[1]!.counters.new_chunks, 0);
+  await assertRestores(repository, points[1]!, disks);
+  await assertRestores(repository, points[2]!, { vda: disks.vda, vdc: disks.vdb });
+  await assertRestores(repository, points[3]!, { vdc: disks.vdb });
+  for (const point of points)
+    assert.deepEqual(await tableUses(repository, point), await countedUses(repository, point));
+  await assertVerifies(repository);
+});
+
 test('another chunk size closes the series', async () => {
   const { repository } = await newRepository();
   const vda = diskOfNoise(4, 1);

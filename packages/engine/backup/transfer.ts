@@ -1,5 +1,6 @@
 /** From disks to packs: everything of a backup between opening the session and the manifest. */
 import { HoldfastError } from '@holdfast/base';
+import { geometryOf } from '../chunk/geometry.ts';
 import type { Manifest, ManifestDisk } from '../manifest/manifest.ts';
 import { MapReader } from '../map/map-reader.ts';
 import { encodeMapRoot } from '../map/map-root.ts';
@@ -8,6 +9,7 @@ import { type FrameReference, readFrame } from '../pack/frame-reader.ts';
 import type { BackupDisk, BackupOptions } from './backup.ts';
 import { backupDisk, type DiskOutcome } from './disk-backup.ts';
 import { canCarryOn, type Lineage } from './lineage.ts';
+import { PageBuilder } from './page-builder.ts';
 import type { UploadSession } from './upload-session.ts';
 
 /** Fallback reason of an increment that was not told what changed. */
@@ -41,6 +43,7 @@ export async function transfer(request: Request): Promise<Transferred> {
   // The pack table goes on only together with every map that it counts.
   const carried = lineage.base && canCarryOn(lineage.base.manifest, options) ? lineage.base.manifest : undefined;
   const finished = await readDisks(request, carried);
+  if (carried) await dropDisks(request, carried);
   // Packs have their ids when they are sealed; what names them does not wait for their uploads.
   upload.sealData();
   for (const { outcome } of finished) await outcome.pages.writeReadyPages();
@@ -85,7 +88,8 @@ async function readDisks(request: Request, carried: Manifest | undefined): Promi
       disk: {
         name: disk.name,
         source: disk.source,
-        chunkBytes: parent?.geometry.chunkBytes ?? options.chunkBytes ?? repository.configuration.defaults.chunk_bytes,
+        chunkBytes:
+          options.chunkBytes ?? carried?.disks[0]?.chunk_bytes ?? repository.configuration.defaults.chunk_bytes,
         // Changes count from the parent; a map that is only compared with knows nothing of them.
         changed: lineage.parent && disk.changed,
         changesProved: disk.changesProved,
@@ -106,6 +110,19 @@ async function readDisks(request: Request, carried: Manifest | undefined): Promi
   return finished;
 }
 
+/** What only disks used that the point has no more is not counted any more. */
+async function dropDisks({ options, upload }: Request, carried: Manifest): Promise<void> {
+  const { repository, disks, signal } = options;
+  for (const [index, { name }] of carried.disks.entries()) {
+    if (disks.some((disk) => disk.name === name)) continue;
+    const parent = await MapReader.open(repository, { root: carried.roots[index]!, signal });
+    const geometry = geometryOf({ sizeBytes: 0, chunkBytes: parent.geometry.chunkBytes });
+    const pages = new PageBuilder({ upload, geometry, parent, isTrusted: true });
+    for (let page = 0; page < parent.geometry.pageCount; page += 1) await pages.dropPage(page, signal);
+    pages.finish();
+  }
+}
+
 async function storeRoot(upload: UploadSession, { outcome, parentRoot }: FinishedDisk): Promise<() => FrameReference> {
   const pages = outcome.pages.finish();
   if (pages === undefined) {
@@ -116,9 +133,10 @@ async function storeRoot(upload: UploadSession, { outcome, parentRoot }: Finishe
   return () => upload.referenceTo(stored);
 }
 
-function describeDisk({ disk, outcome }: FinishedDisk, lineage: Lineage): ManifestDisk {
+function describeDisk({ disk, outcome, parentRoot }: FinishedDisk, lineage: Lineage): ManifestDisk {
   const { geometry, counters, distrusted } = outcome;
-  const incremental = lineage.parent !== undefined && disk.changed !== undefined && distrusted === undefined;
+  const isCounted = lineage.parent !== undefined && parentRoot !== undefined && disk.changed !== undefined;
+  const incremental = isCounted && distrusted === undefined;
   const reason = lineage.parent === undefined ? null : (distrusted ?? disk.fallbackReason ?? noChangedExtents);
   return {
     name: disk.name,

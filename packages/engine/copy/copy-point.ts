@@ -89,13 +89,11 @@ function chooseBase({ source, point, siblings, copies }: Attempt): Base | undefi
   return parent ?? bases.findLast(isBefore) ?? bases[0];
 }
 
+/** One disk in common is enough: disks come and go in a series. */
 function sameGrid(left: Manifest, right: Manifest): boolean {
-  const gridOf = ({ disks }: Manifest) =>
-    disks
-      .map((disk) => `${disk.name} ${disk.chunk_bytes}`)
-      .sort()
-      .join();
-  return gridOf(left) === gridOf(right);
+  const names = new Set(left.disks.map(({ name }) => name));
+  const grids = new Set([...left.disks, ...right.disks].map((disk) => disk.chunk_bytes));
+  return grids.size === 1 && right.disks.some(({ name }) => names.has(name));
 }
 
 async function makeCopy(

@@ -118,6 +118,35 @@ test('of an increment only the chunks that differ are fetched', async () => {
   await assertRestores(target, to, { vda: disk });
 });
 
+test('when a disk came or went, of the others only the chunks that differ are fetched', async () => {
+  const { repository } = await newRepository();
+  const { repository: target } = await newRepository({ encrypted: true });
+  const disks = { vda: new MemoryDisk(300 * chunk), vdb: new MemoryDisk(4 * chunk) };
+  disks.vda.write(noise({ seed: 1, length: 50 * chunk }), 0);
+  disks.vdb.write(noise({ seed: 2, length: 2 * chunk }), 0);
+  const { vda } = disks;
+  const goingOn = { mayDisksDiffer: true, changed: { vda: [] } };
+  const { point: one } = await backupOf(repository, { vda });
+  const { point: two } = await backupOf(repository, disks, { ...goingOn, parent: one });
+  const { point: three } = await backupOf(repository, { vda }, { ...goingOn, parent: two });
+  const metered = withMeter({ store: repository.store });
+  const source = through(repository, metered);
+  const fetched = async (point: string): Promise<number> => {
+    const before = metered.snapshot().bytesGot;
+    assertAllCopied(await copyPoints({ source, target, points: [point] }));
+    return metered.snapshot().bytesGot - before;
+  };
+  assert.ok((await fetched(one.manifest.id)) > 50 * chunk);
+  const [added, taken] = [await fetched(two.manifest.id), await fetched(three.manifest.id)];
+  assert.ok(added > 2 * chunk && added < 3.5 * chunk, `${added} bytes`);
+  assert.ok(taken < chunk, `${taken} bytes`);
+  await assertCopied(target, repository, [
+    { point: one, disks: { vda } },
+    { point: two, disks },
+    { point: three, disks: { vda } },
+  ]);
+});
+
 test('content that the target has from elsewhere is stored once', async () => {
   const { repository: source } = await newRepository();
   const { store, repository: target } = await newRepository({ encrypted: true });
