@@ -13,14 +13,19 @@ const input = fc.record({
   isStuck: fc.boolean(),
 });
 
-test('the sample is clean chunks only, each once, in order: 16 or a thousandth, all when there are fewer', () => {
+test('the sample is clean chunks only, with both ends, each once, in order: 16 or a thousandth, all when there are fewer', () => {
   fc.assert(
     fc.property(input, ({ chunkCount, dirtyShare, seed, isStuck }) => {
       const random = seededRandom(seed);
       const changed = new ChunkSet(chunkCount);
       for (let chunk = 0; chunk < chunkCount; chunk += 1) if (random() < dirtyShare) changed.add(chunk);
-      const sample = chooseCleanSample(changed, (below) => (isStuck ? 0 : Math.floor(random() * below)));
+      const isClean = (_: unknown, chunk: number): boolean => !changed.has(chunk);
+      const cleanOnes = Array.from({ length: chunkCount }, (_, chunk) => chunk).filter(isClean);
+      const [first, last] = [cleanOnes[0], cleanOnes.at(-1)];
+      const ends = first === undefined || last === undefined ? undefined : { first, last };
+      const sample = chooseCleanSample(changed, ends, (below) => (isStuck ? 0 : Math.floor(random() * below)));
       const clean = chunkCount - changed.size;
+      assert.ok(!ends || (sample[0] === first && sample.at(-1) === last));
       assert.equal(sample.length, Math.min(clean, Math.max(16, Math.ceil(clean / 1000))));
       assert.equal(new Set(sample).size, sample.length);
       assert.deepEqual(
@@ -36,6 +41,7 @@ test('the sample is clean chunks only, each once, in order: 16 or a thousandth, 
 test('over many samples every clean chunk is looked at', () => {
   const changed = new ChunkSet(200);
   const seen = new Set<number>();
-  for (let round = 0; round < 200; round += 1) for (const chunk of chooseCleanSample(changed)) seen.add(chunk);
+  for (let round = 0; round < 200; round += 1)
+    for (const chunk of chooseCleanSample(changed, undefined)) seen.add(chunk);
   assert.equal(seen.size, 200);
 });

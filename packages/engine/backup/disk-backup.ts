@@ -15,7 +15,7 @@ import { zeroReference } from '../map/reference-list.ts';
 import type { Repository } from '../repository/repository.ts';
 import { ChangedBlocks } from './changed-blocks.ts';
 import { planChunks } from './chunk-plan.ts';
-import { checkCleanSample, chooseCleanSample } from './clean-sample.ts';
+import { checkCleanSample, chooseCleanSample, findCleanEnds } from './clean-sample.ts';
 import { distrustedChunks, type OpenPage, PageBuilder, trustedBefore } from './page-builder.ts';
 import { type PartialChunk, readOverZeros, readPartly } from './partial-read.ts';
 import { type PatchBase, patchLimit } from './patch-base.ts';
@@ -83,18 +83,15 @@ export async function backupDisk(options: {
   }
   let distrusted: string | undefined;
   if (changed && parent && !disk.changesProved) {
-    const sample = await checkCleanSample({
-      source,
-      geometry,
-      parent,
-      codec: repository.codec,
-      chunks: chooseCleanSample(changed.chunks),
-      signal,
-    });
+    const ends = await findCleanEnds(changed.chunks, parent, signal);
+    const chunks = chooseCleanSample(changed.chunks, ends);
+    const sample = await checkCleanSample({ source, geometry, parent, codec: repository.codec, chunks, signal });
     counters.read_bytes += sample.readBytes;
     if (sample.mismatch !== undefined) {
       distrusted = `clean_sample_mismatch at chunk ${sample.mismatch}`;
       changed = undefined;
+    } else if (ends) {
+      await addBehind({ changed, parent, last: ends.last, signal });
     }
   }
 
@@ -125,6 +122,31 @@ export async function backupDisk(options: {
     await pages.dropPage(page, signal);
   }
   return { geometry, pages, counters, distrusted };
+}
+
+/**
+ * What changed only in part behind the last clean chunk with content is read as a whole: should the disk's end have been cut
+ * off there and have grown again, the rest of it is zero without a note in the bitmap (clean-sample.ts).
+ */
+async function addBehind(options: {
+  readonly changed: ChangedBlocks;
+  readonly parent: MapReader;
+  readonly last: number;
+  readonly signal: AbortSignal | undefined;
+}): Promise<void> {
+  const { changed, parent, last, signal } = options;
+  const { chunkCount } = changed.chunks;
+  const firstPage = Math.floor((last + 1) / chunksPerPage);
+  const pageCount = Math.min(parent.geometry.pageCount, Math.ceil(chunkCount / chunksPerPage));
+  for (let page = firstPage; page < pageCount; page += 1) {
+    if (parent.pageReference(page).kind === 'zero') continue;
+    for (const [index, entry] of (await parent.page(page, signal)).entries()) {
+      const chunk = page * chunksPerPage + index;
+      if (chunk > last && chunk < chunkCount && entry.kind !== 'zero' && changed.chunks.has(chunk)) {
+        changed.addChunk(chunk);
+      }
+    }
+  }
 }
 
 type ChunkWork = {
