@@ -47,6 +47,7 @@ export async function captureConfiguration(request: {
   };
 }
 
-function sourceOf(source: DiskSource): GuestDiskSource {
+/** As points keep it. */
+export function sourceOf(source: DiskSource): GuestDiskSource {
   return source.kind === 'none' ? { kind: 'other', name: 'none' } : source;
 }

@@ -1,22 +1,10 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { hasCode } from '@holdfast/base';
-import type { Domain } from '@holdfast/hypervisor/libvirt';
-import { type MachineBed, runInGuest, startMachineBed } from './machine-fixture.ts';
+import { test } from 'node:test';
+import { isCode, runInGuest, startMachineBed } from './machine-fixture.ts';
 
-let bed: MachineBed;
-let domain: Domain;
-
-before(async () => {
-  bed = await startMachineBed();
-  const guest = await bed.host.makeGuest({ name: 'web', writer: 'off' });
-  await guest.start();
-  domain = await bed.libvirt.domain('web');
-});
-
-after(async () => {
-  await bed[Symbol.asyncDispose]();
-});
+const bed = await startMachineBed({ writer: 'off' });
+await bed.guest.start();
+const domain = await bed.libvirt.domain('web');
 
 async function inGuest(script: string): Promise<string> {
   return await runInGuest(domain, script);
@@ -30,25 +18,25 @@ async function installHook(body: string): Promise<void> {
 
 test('the hook is called before and after, and the point is of quiet applications', async () => {
   await installHook('exit 0');
-  const { point, warnings } = await bed.backup('web', { consistency: 'require' });
+  const { point, warnings } = await bed.backup({ consistency: 'require' });
   assert.deepEqual([point.manifest.consistency, warnings], ['application', []]);
   assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw');
 });
 
 test('a hook that fails: a frozen point with a warning, or none; it is called again in any case', async () => {
   await installHook('[ "$1" = thaw ] || { echo "no disk for it" >&2; exit 7; }');
-  const { point, warnings } = await bed.backup('web');
+  const { point, warnings } = await bed.backup();
   assert.equal(point.manifest.consistency, 'filesystem');
   assert.match(warnings.join(), /quiesce freeze ended with 7: no disk for it/);
   assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw');
-  await assert.rejects(bed.backup('web', { consistency: 'require' }), (error) => hasCode(error, 'guest_hook_failed'));
+  await assert.rejects(bed.backup({ consistency: 'require' }), isCode('guest_hook_failed'));
   assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw\nfreeze\nthaw');
 });
 
 test('a hook that takes too long is ended', async () => {
   await installHook('[ "$1" = thaw ] || exec sleep 1000');
   const hook = { path: '/etc/holdfast/quiesce', timeoutMs: 500 };
-  const { point, warnings } = await bed.backup('web', { hook });
+  const { point, warnings } = await bed.backup({ hook });
   assert.equal(point.manifest.consistency, 'filesystem');
   assert.match(warnings.join(), /\/etc\/holdfast\/quiesce freeze did not end within 0.5 s/);
   assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw');
@@ -57,7 +45,7 @@ test('a hook that takes too long is ended', async () => {
 test('interrupted while it works: it is called again all the same', async () => {
   await installHook('[ "$1" = thaw ] || exec sleep 1000');
   const stop = new AbortController();
-  const backup = assert.rejects(bed.backup('web', { signal: stop.signal }), /enough/);
+  const backup = assert.rejects(bed.backup({ signal: stop.signal }), /enough/);
   await inGuest('until grep -q freeze /tmp/calls; do sleep 0.1; done');
   stop.abort(new Error('enough'));
   await backup;
@@ -66,14 +54,14 @@ test('interrupted while it works: it is called again all the same', async () => 
 
 test('when it cannot say that all is over, the point is good all the same', async () => {
   await installHook('[ "$1" = freeze ]');
-  const { point, warnings } = await bed.backup('web');
+  const { point, warnings } = await bed.backup();
   assert.equal(point.manifest.consistency, 'application');
   assert.match(warnings.join(), /was not told that the point is made/);
 });
 
 test('never: nobody in the guest is disturbed', async () => {
   await installHook('exit 0');
-  const { point } = await bed.backup('web', { consistency: 'never' });
+  const { point } = await bed.backup({ consistency: 'never' });
   assert.equal(point.manifest.consistency, 'crash');
   assert.equal(await inGuest('cat /tmp/calls'), '');
 });

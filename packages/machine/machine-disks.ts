@@ -34,6 +34,11 @@ export function isTracked({ format, readonly }: DomainDisk): boolean {
   return format === 'qcow2' && !readonly;
 }
 
+/** Paths of all its images that can have bitmaps. */
+export function trackedImages({ disks }: DomainDescription): readonly string[] {
+  return disks.filter(isTracked).flatMap(({ source }) => ('path' in source ? [source.path] : []));
+}
+
 function notFound({ name, disks }: DomainDescription, detail: string): HoldfastError {
   const names = disks.filter(isDataDisk).map(({ target }) => target);
   return new HoldfastError('vm_disk_not_found', `${detail}.`, {

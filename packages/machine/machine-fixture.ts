@@ -1,35 +1,82 @@
 /** What the stories of machines share: a libvirt host, a repository, backups, and the proof that a point is right. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { promisify } from 'node:util';
+import { type ErrorCode, hasCode } from '@holdfast/base';
 import { initRepository, openRepository, type Repository, type RestorePoint } from '@holdfast/engine';
 import { restoreDisk } from '@holdfast/engine/restore';
 import { openBlockTarget } from '@holdfast/hypervisor/target';
 import { type Domain, Libvirt } from '@holdfast/hypervisor/libvirt';
 import { LocalStore } from '@holdfast/storage';
-import { type JournalReport, type LibvirtHost, readJournals, startLibvirtHost } from '@holdfast/testing/guests';
+import {
+  type GuestOptions,
+  type JournalReport,
+  type LibvirtHost,
+  readJournals,
+  startLibvirtHost,
+  type TinyGuest,
+} from '@holdfast/testing/guests';
 import { backupMachine, type MachineBackupOptions, type MachineBackupOutcome } from './backup-machine.ts';
 
-export interface MachineBed extends AsyncDisposable {
+type BackupInput = Partial<MachineBackupOptions>;
+
+/** A libvirt host with a machine and a repository, for all the tests of a file. Where no machine is named, it is `web`. */
+export interface MachineBed {
   readonly host: LibvirtHost;
   readonly libvirt: Libvirt;
   readonly repository: Repository;
+  /** `web`: defined, not started. */
+  readonly guest: TinyGuest;
   readonly stateDirectory: string;
   readonly scratchDirectory: string;
   /** Another one, which has no content yet. */
   makeRepository(): Promise<Repository>;
   /** All disks, crash-consistent where the agent is missing; options as they are given. */
-  backup(machine: string, options?: Partial<MachineBackupOptions>): Promise<MachineBackupOutcome>;
+  backup(options?: BackupInput): Promise<MachineBackupOutcome>;
+  /** Something happens when most of the disks is still to be read. */
+  backupMeanwhile(
+    event: () => Promise<unknown>,
+    options?: BackupInput,
+  ): Promise<PromiseSettledResult<MachineBackupOutcome>>;
   /** Every disk of a point as a raw file; the files in the order of the point's disks. */
   restore(point: RestorePoint, from?: Repository): Promise<readonly string[]>;
+  /** By the journals of the guest. @returns the last record */
+  prove(point: RestorePoint, from?: Repository): Promise<number>;
+  /** The next point, proved whole; nothing of its backup is left. */
+  nextPoint(options?: BackupInput): Promise<RestorePoint>;
+  /** The next point of a machine that stands still, which is exactly what its images hold. */
+  exactPoint(images: readonly string[], options?: BackupInput): Promise<RestorePoint>;
+  /** Nothing of a backup is left, but for what the point needs. */
+  assertTidy(machine?: string): Promise<void>;
 }
 
 const hook = { path: '/etc/holdfast/quiesce', timeoutMs: 20_000 };
 
-export async function startMachineBed(): Promise<MachineBed> {
+/** Of `makeLargeDisk`: the guest leaves it alone. */
+const LARGE_DISK = 'vdz';
+
+/**
+ * Gone after the tests of the file.
+ * @param options of `web`, which has two qcow2 disks unless told otherwise
+ */
+export async function startMachineBed(
+  options: GuestOptions & {
+    /** XML of more devices. */
+    readonly devicesOn?: (host: LibvirtHost) => Promise<string>;
+  } = {},
+): Promise<MachineBed> {
   const host = await startLibvirtHost();
+  after(() => host[Symbol.asyncDispose]());
+  const { devicesOn, ...guestOptions } = options;
+  const guest = await host.makeGuest({
+    name: 'web',
+    disks: [{ format: 'qcow2' }, { format: 'qcow2' }],
+    ...(devicesOn && { devices: await devicesOn(host) }),
+    ...guestOptions,
+  });
   let repositories = 0;
   const makeRepository = async (): Promise<Repository> => {
     repositories += 1;
@@ -42,14 +89,15 @@ export async function startMachineBed(): Promise<MachineBed> {
   const stateDirectory = join(host.directory, 'state');
   const scratchDirectory = join(stateDirectory, 'scratch');
   const libvirt = new Libvirt({ uri: host.uri });
-  return {
+  const bed: MachineBed = {
     host,
     libvirt,
     repository,
+    guest,
     makeRepository,
     stateDirectory,
     scratchDirectory,
-    backup: async (machine, options = {}) =>
+    backup: async ({ machine = 'web', ...input } = {}) =>
       await backupMachine({
         libvirt,
         machine,
@@ -61,8 +109,19 @@ export async function startMachineBed(): Promise<MachineBed> {
         isFull: false,
         stateDirectory,
         scratchDirectory,
-        ...options,
+        ...input,
       }),
+    backupMeanwhile: async (event, input = {}) => {
+      const gate = gateBefore(input.repository ?? repository);
+      const settled = Promise.allSettled([bed.backup({ ...input, repository: gate.repository })]);
+      try {
+        await Promise.race([gate.reached, settled]);
+        await event();
+      } finally {
+        gate.open();
+      }
+      return (await settled)[0];
+    },
     restore: async (point, from = repository) => {
       const directory = join(host.directory, 'restored', point.manifest.id);
       await mkdir(directory, { recursive: true });
@@ -77,12 +136,55 @@ export async function startMachineBed(): Promise<MachineBed> {
       }
       return files;
     },
-    [Symbol.asyncDispose]: () => host[Symbol.asyncDispose](),
+    prove: async (point, from) => {
+      const files = await bed.restore(point, from);
+      return await proveJournals(files.filter((_, index) => point.manifest.disks[index]?.name !== LARGE_DISK));
+    },
+    nextPoint: async (input = {}) => {
+      const { point } = await bed.backup(input);
+      await bed.prove(point, input.repository);
+      await bed.assertTidy(input.machine);
+      return point;
+    },
+    exactPoint: async (images, input = {}) => {
+      const { point } = await bed.backup(input);
+      await assertSameContent(await bed.restore(point, input.repository), images);
+      await bed.assertTidy(input.machine);
+      return point;
+    },
+    assertTidy: async (machine = 'web') => {
+      const domain = await libvirt.domain(machine);
+      assert.equal(await domain.backupSocket(), undefined);
+      assert.equal(await domain.hasJob(), false);
+      const scratch = await readdir(scratchDirectory).catch(() => []);
+      const records = (await readdir(join(stateDirectory, 'machines'))).filter((name) => name.endsWith('.json'));
+      assert.deepEqual({ scratch, records }, { scratch: [], records: [] });
+    },
+  };
+  return bed;
+}
+
+/** How much of each disk was read, and why: `vda full bitmap_not_found`. */
+export function kinds({ manifest }: RestorePoint): readonly string[] {
+  return manifest.disks.map(({ name, actual, fallback_reason: why }) => `${name} ${actual}${why ? ` ${why}` : ''}`);
+}
+
+/** For `assert.rejects`. */
+export function isCode(code: ErrorCode): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(hasCode(error, code), String(error));
+    return true;
   };
 }
 
+/** No point was made, for this reason. */
+export function assertFailed(result: PromiseSettledResult<unknown>, code: ErrorCode): void {
+  assert.ok(result.status === 'rejected', 'a point was made');
+  isCode(code)(result.reason);
+}
+
 /** No record is torn or missing, and the disks agree on the moment. @returns the last record of the first disk */
-export async function proveJournals(files: readonly string[]): Promise<number> {
+async function proveJournals(files: readonly string[]): Promise<number> {
   const reports = await readJournals(files);
   let before: JournalReport | undefined;
   for (const report of reports) {
@@ -105,7 +207,7 @@ export async function assertSameContent(restored: readonly string[], images: rea
 }
 
 /**
- * XML of a disk (`vdz`) with random content, which a backup takes a while to read and to store. It has no file system: the
+ * XML of a disk with random content, which a backup takes a while to read and to store. It has no file system: the
  * guest leaves it alone.
  */
 export async function makeLargeDisk(
@@ -118,10 +220,10 @@ export async function makeLargeDisk(
   await promisify(execFile)('qemu-img', ['convert', '-O', 'qcow2', raw, path]);
   await rm(raw);
   return `<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none'/>
-    <source file='${path}'/><target dev='vdz' bus='virtio'/></disk>`;
+    <source file='${path}'/><target dev='${LARGE_DISK}' bus='virtio'/></disk>`;
 }
 
-export type Gate = {
+type Gate = {
   readonly repository: Repository;
   /** The first pack is on its way: most of the disks is still to be read. */
   readonly reached: Promise<void>;
@@ -129,7 +231,7 @@ export type Gate = {
 };
 
 /** The repository through a storage that takes no pack until the gate is opened, so that a backup is in its middle. */
-export function gateBefore(repository: Repository): Gate {
+function gateBefore(repository: Repository): Gate {
   const reached = Promise.withResolvers<void>();
   const opened = Promise.withResolvers<void>();
   const store = new Proxy(repository.store, {
@@ -149,8 +251,8 @@ export function gateBefore(repository: Repository): Gate {
   return { repository: { ...repository, store }, reached: reached.promise, open: () => opened.resolve() };
 }
 
-/** What the guest's disks have of our checkpoints, as QEMU sees it. */
-export async function checkpointNames(host: LibvirtHost, machine: string): Promise<readonly string[]> {
+/** What libvirt knows of checkpoints. */
+export async function checkpointNames(host: LibvirtHost, machine = 'web'): Promise<readonly string[]> {
   return (await host.virsh('checkpoint-list', machine, '--name')).split(/\s+/).filter((name) => name !== '');
 }
 

@@ -8,18 +8,20 @@ import { stat } from 'node:fs/promises';
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { type BackupDisk, type BackupOutcome, backup } from '@holdfast/engine';
 import { type ImageFormat, openBlockSource } from '@holdfast/hypervisor';
-import { addImageBitmap, bitmapsBelow, listImageBitmaps, removeImageBitmap } from '@holdfast/hypervisor/bitmaps';
+import { addImageBitmap, bitmapsBelow, listImageBitmaps } from '@holdfast/hypervisor/bitmaps';
 import {
   describeDomain,
   type DomainDescription,
   type DomainDisk,
+  type DomainStatus,
   redefinedCheckpointXml,
 } from '@holdfast/hypervisor/libvirt';
 import { type BackupBase, checkpointMark, chooseBase, type DiskBitmap, newCheckpointName } from './backup-base.ts';
 import type { MachineBackupOutcome, MachineBackupWork } from './backup-machine.ts';
 import { captureConfiguration } from './capture-configuration.ts';
+import { isStale, removeStoppedCheckpoints } from './checkpoint-care.ts';
 import { encodeGuestConfiguration, type GuestConfiguration } from './guest-configuration.ts';
-import { isTracked, selectMachineDisks } from './machine-disks.ts';
+import { isTracked, selectMachineDisks, trackedImages } from './machine-disks.ts';
 
 type Image = {
   readonly disk: DomainDisk;
@@ -34,6 +36,8 @@ type Prepared = {
   readonly mark: string;
   readonly base: BackupBase;
   readonly images: readonly Image[];
+  /** The qcow2 images of all its disks, also of those that are not backed up. */
+  readonly trackedImages: readonly string[];
   readonly configuration: GuestConfiguration;
   /** Undefined when no image can have a bitmap. */
   readonly checkpoint: string | undefined;
@@ -43,6 +47,7 @@ type Prepared = {
 export async function backupStoppedMachine(work: MachineBackupWork): Promise<MachineBackupOutcome> {
   const { options, domain } = work;
   const { repository, resource, isFull, signal } = options;
+  const warnings = await lessThanQuiet(work);
   const description = describeDomain(await domain.xml({ which: 'stored', signal }));
   const disks = selectMachineDisks(description, options.disks);
   const images: Image[] = [];
@@ -51,7 +56,9 @@ export async function backupStoppedMachine(work: MachineBackupWork): Promise<Mac
   const base = await chooseBase({
     repository,
     resource,
-    disks,
+    // A bitmap of the image on top knows nothing of what was written to the images below it.
+    disks: disks.map((disk) => ({ ...disk, backing: undefined })),
+    selection: options.disks,
     checkpoints: new Set(await domain.checkpoints.list({ signal })),
     bitmaps: new Map(images.map(({ disk, bitmaps }) => [disk.target, bitmaps])),
     isFull,
@@ -63,6 +70,7 @@ export async function backupStoppedMachine(work: MachineBackupWork): Promise<Mac
     mark,
     base,
     images,
+    trackedImages: trackedImages(description),
     configuration: await captureConfiguration({ domain, description, signal }),
     checkpoint: disks.some(isTracked) ? newCheckpointName(mark) : undefined,
   };
@@ -72,21 +80,42 @@ export async function backupStoppedMachine(work: MachineBackupWork): Promise<Mac
     outcome = await transfer(prepared);
   } catch (error) {
     const cause = await explain(prepared, error).catch(() => error);
-    if (prepared.checkpoint !== undefined) {
-      await removeCheckpoints(prepared, (name) => name === prepared.checkpoint).catch(() => undefined);
-    }
+    await removeCheckpoints(prepared, (name) => name === prepared.checkpoint).catch(() => undefined);
     throw cause;
   }
-  const { checkpoint } = prepared;
-  const isOld = (name: string): boolean => name.startsWith(`${mark}-`) && name !== checkpoint;
+  warnings.push(...outcome.warnings);
   try {
-    await removeCheckpoints(prepared, isOld);
+    await removeCheckpoints(prepared, (name) => isStale(name, { mark, keep: prepared.checkpoint }));
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
-    const warning = `An older checkpoint of ${domain.name} stays for now: ${error.message}`;
-    return { point: outcome.point, warnings: [...outcome.warnings, warning], frozenMs: undefined };
+    warnings.push(`An older checkpoint of ${domain.name} stays for now: ${error.message}`);
   }
-  return { point: outcome.point, warnings: outcome.warnings, frozenMs: undefined };
+  return { point: outcome.point, warnings, frozenMs: undefined };
+}
+
+/**
+ * What is missing to a guest that shut down.
+ * @returns what to tell the user
+ * @throws vm_state_invalid under `require`
+ */
+async function lessThanQuiet({ options, domain, status }: MachineBackupWork): Promise<string[]> {
+  const isSaved = await domain.hasSavedMemory({ signal: options.signal });
+  if (options.consistency === 'require' && (isSaved || !hasShutDown(status))) {
+    const how = isSaved ? 'was suspended to disk' : `did not shut down as far as libvirt knows (${status.reason})`;
+    throw new HoldfastError('vm_state_invalid', `${domain.name} is off and ${how}, so its disks may not be quiet.`, {
+      remedy: 'Start it first, or back up with --consistency prefer.',
+      facts: { vm: domain.name, state: status.state },
+    });
+  }
+  if (!isSaved) return [];
+  return [
+    `${domain.name} is suspended to disk: the point does not hold its memory, so it is as after a loss of power.`,
+  ];
+}
+
+/** Then everything is in its place. */
+function hasShutDown({ reason }: DomainStatus): boolean {
+  return reason === 'shutdown';
 }
 
 async function lookAt({ name }: DomainDescription, disk: DomainDisk, signal: AbortSignal | undefined): Promise<Image> {
@@ -130,7 +159,7 @@ async function transfer(prepared: Prepared): Promise<BackupOutcome> {
   await using stack = new AsyncDisposableStack();
   const disks: BackupDisk[] = [];
   for (const { disk, path, format } of images) {
-    const { since, fallbackReason } = base.disks.find((one) => one.disk === disk) ?? {};
+    const { since, fallbackReason } = base.disks.find((one) => one.disk.target === disk.target) ?? {};
     const before = await stat(path, { bigint: true });
     const location = { kind: 'file', path } as const;
     const source = await openBlockSource({ location, format, bitmap: since, isUnlocked: true, signal });
@@ -152,8 +181,8 @@ async function transfer(prepared: Prepared): Promise<BackupOutcome> {
     resource: options.resource,
     disks,
     parent: base.parent,
-    // A guest that shut down has put everything in its place.
-    consistency: status.reason === 'shutdown' ? 'application' : 'crash',
+    mayDisksDiffer: base.mayDisksDiffer,
+    consistency: hasShutDown(status) ? 'application' : 'crash',
     label: options.label,
     guestConfiguration: encodeGuestConfiguration(configuration),
     level: options.level,
@@ -183,15 +212,7 @@ async function explain({ work }: Prepared, error: unknown): Promise<unknown> {
 }
 
 /** With their bitmaps in the images. Of a machine that was started libvirt would have to do it, which the next backup does. */
-async function removeCheckpoints({ work, images }: Prepared, isMeant: (name: string) => boolean): Promise<void> {
-  const { domain } = work;
-  for (const { path, format } of images) {
-    if (format !== 'qcow2') continue;
-    for (const { name } of (await listImageBitmaps({ path })).filter((bitmap) => isMeant(bitmap.name))) {
-      await removeImageBitmap({ path, name });
-    }
-  }
-  for (const checkpoint of (await domain.checkpoints.list()).filter(isMeant)) {
-    await domain.checkpoints.remove({ checkpoint, metadataOnly: true });
-  }
+async function removeCheckpoints(prepared: Prepared, isMeant: (name: string) => boolean): Promise<void> {
+  const { work, trackedImages: images } = prepared;
+  await removeStoppedCheckpoints({ domain: work.domain, images, isStale: isMeant });
 }

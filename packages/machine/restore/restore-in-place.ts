@@ -19,7 +19,9 @@ import {
   type Libvirt,
 } from '@holdfast/hypervisor/libvirt';
 import { imagesBelow, isReadThrough, type OverlayJournal } from '@holdfast/hypervisor/snapshot';
+import { removeStoppedCheckpoints } from '../checkpoint-care.ts';
 import type { GuestConfiguration } from '../guest-configuration.ts';
+import { trackedImages } from '../machine-disks.ts';
 import { type ChosenDisk, chooseDisks } from './chosen-disks.ts';
 import { restoreGuestState } from './guest-state.ts';
 import { machineOfPoint } from './machine-of-point.ts';
@@ -52,8 +54,8 @@ export type MachineInPlace = RestoredMachine & {
 
 /**
  * The machine is off before and after. With all disks of the point its UEFI variables come back too; a TPM stays as it
- * is, and so does everything else of the definition. What libvirt noted of checkpoints goes: fresh disks have no
- * bitmaps, so that the next backup reads in full. A failure or an abort leaves machine and directory as they were; after
+ * is, and so does everything else of the definition. Checkpoints go, with their bitmaps in the disks that stay: fresh disks
+ * have none, so that the next backup reads in full. A failure or an abort leaves machine and directory as they were; after
  * a kill the same call goes on.
  * @throws point_without_machine, disk_not_found, vm_not_found, vm_state_invalid, vm_disk_not_found, incompatible_target,
  *   vm_busy, target errors, storage errors, libvirt errors
@@ -83,12 +85,12 @@ export async function restoreInPlace(options: RestoreInPlaceOptions): Promise<Ma
     await refuseUnlessOff(domain, options);
     await define(unfinished, libvirt, fresh);
   }
-  await forgetCheckpoints(domain);
+  const warnings = await removeCheckpoints(domain, options);
   await unfinished.finish();
   const replaced = options.journal
     ? await withImagesBelow({ replaced: plan.replaced, journal: options.journal, uuid: domain.uuid })
     : plan.replaced;
-  return { domain, disks, nvramPath: plan.nvram ?? undefined, warnings: [], replaced };
+  return { domain, disks, nvramPath: plan.nvram ?? undefined, warnings, replaced };
 }
 
 /** Snapshots with overlays have left images below the old disks, which are the machine's no more either. */
@@ -107,6 +109,22 @@ export async function withImagesBelow(request: {
     all.push(...below.map((image) => ({ name, path: image })));
   }
   return all;
+}
+
+/** With their bitmaps in the disks that stay: each would cost the machine's writes for ever. @returns what to tell the user */
+async function removeCheckpoints(
+  domain: Domain,
+  { signal }: { readonly signal?: AbortSignal | undefined },
+): Promise<readonly string[]> {
+  const images = trackedImages(describeDomain(await domain.xml({ which: 'stored', signal })));
+  try {
+    await removeStoppedCheckpoints({ domain, images, isStale: () => true });
+    return [];
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    await forgetCheckpoints(domain);
+    return [`Dirty bitmaps of earlier backups stay in disks of ${domain.name} until its next backup: ${error.message}`];
+  }
 }
 
 /** The one named; else the point's own, by its UUID, or by its name when it was made anew since. */
