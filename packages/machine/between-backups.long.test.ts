@@ -192,6 +192,8 @@ test('an external snapshot while it runs, and it is turned off: its bitmap knows
   assert.deepEqual(kinds(await bed.exactPoint(overlays)), bothIncremental);
   await guest.start();
   for (const disk of ['vda', 'vdb']) await host.virsh('blockcommit', 'web', disk, '--active', '--pivot', '--wait');
+  // Off, its definition did not say what lay below the overlays.
+  assert.deepEqual(kinds(await bed.nextPoint()), bothInFull('image_replaced'));
   await assertGoesOn();
   await guest.destroy();
 });

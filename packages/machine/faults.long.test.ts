@@ -17,6 +17,7 @@ import {
   kinds,
   makeLargeDisk,
   startMachineBed,
+  waitForWrites,
 } from './machine-fixture.ts';
 
 const bed = await startMachineBed();
@@ -150,7 +151,7 @@ test('without an agent the point is crash-consistent and says so, or there is no
     disks: [{ format: 'qcow2' }, { format: 'raw' }],
   });
   await mute.start();
-  await sleep(4000); // its writer begins when it has booted
+  await waitForWrites(bed.host, 'mute');
   await assert.rejects(bed.backup({ machine: 'mute', consistency: 'require' }), isCode('guest_agent_missing'));
   await bed.assertTidy('mute');
   const { point, warnings } = await bed.backup({ machine: 'mute' });

@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type ErrorCode, hasCode } from '@holdfast/base';
 import { initRepository, openRepository, type Repository, type RestorePoint } from '@holdfast/engine';
@@ -249,6 +250,17 @@ function gateBefore(repository: Repository): Gate {
     },
   });
   return { repository: { ...repository, store }, reached: reached.promise, open: () => opened.resolve() };
+}
+
+/** More than a boot and a mount make of themselves. */
+const WRITES_OF_A_WRITER = 200;
+
+/** Until a guest without an agent, or one that boots again, is seen to write records. */
+export async function waitForWrites(host: LibvirtHost, machine = 'web'): Promise<void> {
+  const count = async (): Promise<number> =>
+    Number(/ wr_req (\d+)/.exec(await host.virsh('domblkstat', machine, 'vda'))?.[1]);
+  const before = await count();
+  while ((await count()) < before + WRITES_OF_A_WRITER) await sleep(100);
 }
 
 /** What libvirt knows of checkpoints. */

@@ -10,7 +10,14 @@ import { promisify } from 'node:util';
 import { MiB } from '@holdfast/base';
 import { settleLeftovers } from './leftovers.ts';
 import { claimMachine } from './machine-claim.ts';
-import { assertFailed, checkpointNames, isCode, makeLargeDisk, startMachineBed } from './machine-fixture.ts';
+import {
+  assertFailed,
+  checkpointNames,
+  isCode,
+  makeLargeDisk,
+  startMachineBed,
+  waitForWrites,
+} from './machine-fixture.ts';
 
 /** A file system of its own, mounted before the machine is started. */
 const smallPlace = await mkdtemp(join(tmpdir(), 'sp-'));
@@ -64,9 +71,7 @@ for (const command of ['reset web', 'reboot web --mode agent']) {
     const result = await bed.backupMeanwhile(
       async () => {
         await bed.host.virsh(...command.split(' '));
-        await sleep(5000);
-        const written = await writtenBytes();
-        while ((await writtenBytes()) === written) await sleep(100);
+        await waitForWrites(bed.host);
       },
       { repository },
     );
@@ -77,11 +82,6 @@ for (const command of ['reset web', 'reboot web --mode agent']) {
     await guest.start();
     await assertNextPointIsWhole();
   });
-}
-
-/** By the guest to its first disk, since QEMU began. */
-async function writtenBytes(): Promise<string> {
-  return (await bed.host.virsh('domblkstat', 'web', 'vda')).split('\n').find((line) => /wr_bytes/.test(line)) ?? '';
 }
 
 test('QEMU is killed in mid-backup', async () => {
