@@ -59,7 +59,7 @@ export function isOwnCheckpoint(name: string): boolean {
 export async function chooseBase(request: {
   readonly repository: Repository;
   readonly resource: string;
-  /** With the images below them where a bitmap counts for those too, as it does while the machine runs. */
+  /** With the images below them. */
   readonly disks: readonly DomainDisk[];
   readonly selection: DiskSelection;
   readonly checkpoints: ReadonlySet<string>;

@@ -185,7 +185,7 @@ export function assertFailed(result: PromiseSettledResult<unknown>, code: ErrorC
 }
 
 /** No record is torn or missing, and the disks agree on the moment. @returns the last record of the first disk */
-async function proveJournals(files: readonly string[]): Promise<number> {
+export async function proveJournals(files: readonly string[]): Promise<number> {
   const reports = await readJournals(files);
   let before: JournalReport | undefined;
   for (const report of reports) {

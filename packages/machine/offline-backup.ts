@@ -8,12 +8,13 @@ import { stat } from 'node:fs/promises';
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { type BackupDisk, type BackupOutcome, backup } from '@holdfast/engine';
 import { type ImageFormat, openBlockSource } from '@holdfast/hypervisor';
-import { addImageBitmap, bitmapsBelow, listImageBitmaps } from '@holdfast/hypervisor/bitmaps';
+import { addImageBitmap, layersBelow, listImageBitmaps } from '@holdfast/hypervisor/bitmaps';
 import {
   describeDomain,
   type DomainDescription,
   type DomainDisk,
   type DomainStatus,
+  imageSource,
   redefinedCheckpointXml,
 } from '@holdfast/hypervisor/libvirt';
 import { type BackupBase, checkpointMark, chooseBase, type DiskBitmap, newCheckpointName } from './backup-base.ts';
@@ -48,16 +49,19 @@ export async function backupStoppedMachine(work: MachineBackupWork): Promise<Mac
   const { options, domain } = work;
   const { repository, resource, isFull, signal } = options;
   const warnings = await lessThanQuiet(work);
-  const description = describeDomain(await domain.xml({ which: 'stored', signal }));
-  const disks = selectMachineDisks(description, options.disks);
+  const stored = describeDomain(await domain.xml({ which: 'stored', signal }));
   const images: Image[] = [];
-  for (const disk of disks) images.push(await lookAt(description, disk, signal));
+  for (const disk of selectMachineDisks(stored, options.disks)) images.push(await lookAt(stored, disk, signal));
+  const disks = images.map(({ disk }) => disk);
+  const description = {
+    ...stored,
+    disks: stored.disks.map((disk) => disks.find(({ target }) => target === disk.target) ?? disk),
+  };
   const mark = checkpointMark(repository, resource);
   const base = await chooseBase({
     repository,
     resource,
-    // A bitmap of the image on top knows nothing of what was written to the images below it.
-    disks: disks.map((disk) => ({ ...disk, backing: undefined })),
+    disks,
     selection: options.disks,
     checkpoints: new Set(await domain.checkpoints.list({ signal })),
     bitmaps: new Map(images.map(({ disk, bitmaps }) => [disk.target, bitmaps])),
@@ -127,11 +131,18 @@ async function lookAt({ name }: DomainDescription, disk: DomainDisk, signal: Abo
     });
   }
   const { path } = source;
-  const bitmaps = format === 'qcow2' ? await listImageBitmaps({ path, signal }) : [];
-  if (bitmaps.length === 0) return { disk, path, format, bitmaps };
+  if (format === 'raw') return { disk: { ...disk, backing: [] }, path, format, bitmaps: [] };
+  const bitmaps = await listImageBitmaps({ path, signal });
+  const below = await layersBelow({ path, signal });
   // libvirt puts those of an image on its overlay too, empty; while the machine runs, it takes them together.
-  const below = await bitmapsBelow({ path, signal });
-  return { disk, path, format, bitmaps: bitmaps.map((one) => ({ ...one, isInLayers: below.has(one.name) })) };
+  const isInLayers = (name: string): boolean => below.some((layer) => layer.bitmaps.includes(name));
+  return {
+    // The definition of a machine that is off rarely tells the chain.
+    disk: { ...disk, backing: below.map((image) => ({ source: imageSource(image.name), format: image.format })) },
+    path,
+    format,
+    bitmaps: bitmaps.map((bitmap) => ({ ...bitmap, isInLayers: isInLayers(bitmap.name) })),
+  };
 }
 
 /** Before anything is read: what is written from here on is in the new bitmaps. */

@@ -4,10 +4,11 @@
  */
 import { type HoldfastError, hasCode } from '@holdfast/base';
 import type { CallOptions } from './domain.ts';
+import type { DomainHandle } from './domain-handle.ts';
 import { parseRoot } from './domain-xml/document.ts';
 import { describeMirror } from './domain-xml/mirror.ts';
 import { type FrozenRun, runFrozen } from './frozen-backup.ts';
-import type { Virsh, VirshRun } from './virsh.ts';
+import type { VirshRun } from './virsh.ts';
 import { escapeXml } from './xml-text.ts';
 
 export type NewOverlay = {
@@ -38,19 +39,15 @@ export type LayerJob =
   | { readonly kind: 'other'; readonly name: string };
 
 export class DomainLayers {
-  readonly #virsh: Virsh;
-  readonly #name: string;
-  readonly #uuid: string;
+  readonly #domain: DomainHandle;
 
-  constructor({ virsh, name, uuid }: { virsh: Virsh; name: string; uuid: string }) {
-    this.#virsh = virsh;
-    this.#name = name;
-    this.#uuid = uuid;
+  constructor(domain: DomainHandle) {
+    this.#domain = domain;
   }
 
   /** All or none, of one moment. Also in the stored definition. @throws vm_busy, target_full, libvirt errors */
   async add(request: AddOverlays): Promise<void> {
-    await this.#virsh.run(this.#addRun(request));
+    await this.#domain.virsh.run(this.#addRun(request));
   }
 
   /** The same with the guest's file systems frozen meanwhile, as `Domain.beginFrozenBackup`. */
@@ -59,8 +56,7 @@ export class DomainLayers {
     ...request
   }: AddOverlays & { readonly agentTimeoutMs: number }): Promise<FrozenOverlays> {
     const run = this.#addRun(request);
-    const [name, uuid] = [this.#name, this.#uuid];
-    const { outcome, ...frozen } = await runFrozen({ virsh: this.#virsh, name, uuid, run, agentTimeoutMs });
+    const { outcome, ...frozen } = await runFrozen({ ...this.#domain, run, agentTimeoutMs });
     return { ...frozen, answered: outcome.ok ? true : outcome.error };
   }
 
@@ -68,7 +64,7 @@ export class DomainLayers {
     return {
       args: [
         'snapshot-create',
-        this.#uuid,
+        this.#domain.uuid,
         '--disk-only',
         '--atomic',
         '--no-metadata',
@@ -76,7 +72,7 @@ export class DomainLayers {
         '--xmlfile',
       ],
       documents: [overlaysXml(overlays, others)],
-      doing: `put overlays on the disks of ${this.#name}`,
+      doing: `put overlays on the disks of ${this.#domain.name}`,
       signal,
     };
   }
@@ -95,34 +91,51 @@ export class DomainLayers {
     } & CallOptions,
   ): Promise<void> {
     const { target, top, base, isActive, signal } = request;
-    const args = ['blockcommit', this.#uuid, target, '--base', base, '--top', top, ...(isActive ? ['--active'] : [])];
-    await this.#virsh.run({ args, doing: `commit ${top} of ${this.#name}`, signal });
+    const args = [
+      'blockcommit',
+      this.#domain.uuid,
+      target,
+      '--base',
+      base,
+      '--top',
+      top,
+      ...(isActive ? ['--active'] : []),
+    ];
+    await this.#domain.virsh.run({ args, doing: `commit ${top} of ${this.#domain.name}`, signal });
   }
 
   async job({ target, signal }: { readonly target: string } & CallOptions): Promise<LayerJob> {
-    const doing = `look at the disk ${target} of ${this.#name}`;
-    const output = await this.#virsh.run({ args: ['blockjob', this.#uuid, target, '--raw'], doing, signal });
+    const doing = `look at the disk ${target} of ${this.#domain.name}`;
+    const output = await this.#domain.virsh.run({
+      args: ['blockjob', this.#domain.uuid, target, '--raw'],
+      doing,
+      signal,
+    });
     const value = (name: string): string => new RegExp(`^\\s*${name}=(.*)$`, 'm').exec(output)?.[1]?.trim() ?? '';
     const type = value('type');
     if (type === '') return { kind: 'none' };
     const progress = { doneBytes: Number(value('cur')), totalBytes: Number(value('end')) };
     if (/^Block Commit$/i.test(type)) return { kind: 'middle', ...progress };
     if (!/^Active Block Commit$/i.test(type)) return { kind: 'other', name: type };
-    const xml = await this.#virsh.run({ args: ['dumpxml', this.#uuid], doing, signal });
+    const xml = await this.#domain.virsh.run({ args: ['dumpxml', this.#domain.uuid], doing, signal });
     return { kind: 'active', isReady: describeMirror(parseRoot(xml), target) === 'ready', ...progress };
   }
 
   /** The layer below becomes the topmost one, here and in the stored definition. @throws vm_busy when it is not ready */
   async pivot({ target, signal }: { readonly target: string } & CallOptions): Promise<void> {
-    const args = ['blockjob', this.#uuid, target, '--pivot'];
-    await this.#virsh.run({ args, doing: `leave the topmost layer of ${target} of ${this.#name}`, signal });
+    const args = ['blockjob', this.#domain.uuid, target, '--pivot'];
+    await this.#domain.virsh.run({
+      args,
+      doing: `leave the topmost layer of ${target} of ${this.#domain.name}`,
+      signal,
+    });
   }
 
   /** The layers stay as they are. Ends well also when there is no job. */
   async cancel({ target, signal }: { readonly target: string } & CallOptions): Promise<void> {
-    const args = ['blockjob', this.#uuid, target, '--abort'];
+    const args = ['blockjob', this.#domain.uuid, target, '--abort'];
     try {
-      await this.#virsh.run({ args, doing: `end the commit on ${target} of ${this.#name}`, signal });
+      await this.#domain.virsh.run({ args, doing: `end the commit on ${target} of ${this.#domain.name}`, signal });
     } catch (error) {
       if (!hasCode(error, 'vm_state_invalid')) throw error;
     }

@@ -25,7 +25,7 @@ export {
   LIBVIRT_STATE_DIRECTORY,
   placeGuestState,
 } from './guest-state.ts';
-export type { DomainInventory, InventoryDisk } from './inventory.ts';
+export { type DomainInventory, imageSource, type InventoryDisk } from './inventory.ts';
 export { type DomainName, Libvirt } from './libvirt.ts';
 export { type LiveBitmap, type LiveImage, liveBitmaps, removeLiveBitmap } from './live-bitmaps.ts';
 export { pause } from './pause.ts';

@@ -176,7 +176,8 @@ async function addImage(request: {
   }
 }
 
-function imageSource(name: string): ChainImage['source'] {
+/** Of an image that qemu-img names. */
+export function imageSource(name: string): ChainImage['source'] {
   if (name.startsWith('/dev/')) return { kind: 'block', path: name };
   return name.startsWith('/') ? { kind: 'file', path: name } : { kind: 'other', name };
 }

@@ -24,12 +24,15 @@ export async function listImageBitmaps({ path, signal }: Request): Promise<reado
   return bitmapsIn(JSON.parse(output), path);
 }
 
+/** An image of a chain: `name` is its path, or what QEMU calls it when it is no file. */
+export type LayerBelow = { readonly name: string; readonly format: string; readonly bitmaps: readonly string[] };
+
 /**
- * Names of the bitmaps of the images below this one. A bitmap that is there too lies in layers: each of them holds only what was
+ * The images below this one, the topmost first. A bitmap that is there too lies in layers: each of them holds only what was
  * written to its image. Nothing is locked.
  * @throws source_not_found, source_unreadable, qemu_failed
  */
-export async function bitmapsBelow({ path, signal }: Request): Promise<ReadonlySet<string>> {
+export async function layersBelow({ path, signal }: Request): Promise<readonly LayerBelow[]> {
   const output = await runQemuImg({
     args: ['info', '--output=json', '--backing-chain', '--force-share', '-f', 'qcow2', `file:${path}`],
     doing: `list the bitmaps below ${path}`,
@@ -37,8 +40,14 @@ export async function bitmapsBelow({ path, signal }: Request): Promise<ReadonlyS
     signal,
   });
   const chain: unknown = JSON.parse(output);
-  const images = Array.isArray(chain) ? chain.slice(1) : [];
-  return new Set(images.flatMap((image: unknown) => bitmapsIn(image, path).map(({ name }) => name)));
+  return (Array.isArray(chain) ? chain.slice(1) : []).map((image: unknown) => {
+    const { filename, format } = record(image);
+    if (typeof filename !== 'string' || typeof format !== 'string') {
+      throw new HoldfastError('qemu_failed', `qemu-img info of ${path} lacks a name or a format`);
+    }
+    const name = filename.replace(/^file:/, '');
+    return { name, format, bitmaps: bitmapsIn(image, path).map((bitmap) => bitmap.name) };
+  });
 }
 
 /** Of what `qemu-img info` says of an image. */
