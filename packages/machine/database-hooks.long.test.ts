@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import type { Domain } from '@holdfast/hypervisor/libvirt';
-import type { TinyGuest } from '@holdfast/testing/guests';
 import {
   assertMariadbGoesOn,
   assertWhole,
@@ -17,40 +16,29 @@ import {
   stopWriters,
   waitForDatabases,
 } from './database-guest-fixture.ts';
-import { type MachineBed, runInGuest, startMachineBed } from './machine-fixture.ts';
+import { runInGuest, startMachineBed } from './machine-fixture.ts';
 import { restoreAsNewMachine } from './restore.ts';
-
-let bed: MachineBed;
-let guest: TinyGuest;
-let domain: Domain;
 
 const hook = '/etc/holdfast/quiesce';
 /** An emulated guest on a loaded machine takes its time. */
 const patient = { path: hook, timeoutMs: 120_000 };
 const mariadbHook = '/etc/holdfast/quiesce.d/90-mariadb';
 
-before(async () => {
-  bed = await startMachineBed();
-  guest = await bed.host.makeGuest({ name: 'db', system: 'debian' });
-  await guest.start();
-  domain = await bed.libvirt.domain('db');
-  await waitForDatabases(domain);
-  await installHooks(domain);
-  await makeJournals(domain);
-  await startWriters(domain);
-  await assertMariadbGoesOn(domain);
-});
-
-after(async () => {
-  await bed[Symbol.asyncDispose]();
-});
+const bed = await startMachineBed({ name: 'db', system: 'debian' });
+await bed.guest.start();
+const domain = await bed.libvirt.domain('db');
+await waitForDatabases(domain);
+await installHooks(domain);
+await makeJournals(domain);
+await startWriters(domain);
+await assertMariadbGoesOn(domain);
 
 test('both databases of a point are whole: what was committed before the freeze is there, and what was held back is not', async (t) => {
   await using _ = await installLastStep(`cd /
     { runuser -u postgres -- psql -X -A -t -d postgres -c 'SELECT max(n) FROM journal'
       mariadb -N -B shop -e 'SELECT MAX(n) FROM journal'; } > /run/at-freeze`);
   const startedMs = performance.now();
-  const { point, warnings, frozenMs } = await bed.backup('db', { consistency: 'require', hook: patient });
+  const { point, warnings, frozenMs } = await bed.backup({ machine: 'db', consistency: 'require', hook: patient });
   t.diagnostic(`point: ${seconds(startedMs)}, frozen for ${Math.round(frozenMs ?? 0)} ms`);
   assert.deepEqual([point.manifest.consistency, warnings], ['application', []]);
   const [postgresql = 0, mariadb = 0] = (await runInGuest(domain, 'cat /run/at-freeze')).split('\n').map(Number);
@@ -124,7 +112,7 @@ test('a hook that hangs is cut off: the lock is released by the thaw, and the po
   await using _ = await installLastStep(`last() { mariadb -N -B shop -e 'SELECT MAX(n) FROM journal'; }
     { last; sleep 1; last; } > /run/held
     exec sleep 120`);
-  const { point, warnings } = await bed.backup('db', { hook: { path, timeoutMs: 45_000 } });
+  const { point, warnings } = await bed.backup({ machine: 'db', hook: { path, timeoutMs: 45_000 } });
   assert.equal(point.manifest.consistency, 'filesystem');
   assert.deepEqual(warnings, [
     `The point is less consistent than it could be: ${path} freeze did not end within 45 s and was killed`,
@@ -147,7 +135,7 @@ test('a lock that cannot be had is given up in time, and the point says so', asy
     domain,
     `systemd-run --quiet --collect --unit=locker sh -c "{ echo 'LOCK TABLES notes WRITE;'; sleep 1000; } | mariadb shop"; sleep 2`,
   );
-  const { point, warnings } = await bed.backup('db', { hook: patient });
+  const { point, warnings } = await bed.backup({ machine: 'db', hook: patient });
   assert.equal(point.manifest.consistency, 'filesystem');
   assert.match(warnings.join(), /mariadb: not locked: .*Lock wait timeout exceeded/);
   await runInGuest(domain, 'systemctl stop locker');
