@@ -254,7 +254,9 @@ export class World {
     const hit = fault && (fault.kind === 'fail' ? fault.code : fault.kind);
     this.trace.push(`${process.name} #${operation?.number} ${verb} ${shortKey(key)}${hit ? ` (${hit})` : ''}`);
     if (!operation || (verb !== 'put' && verb !== 'landing')) return;
-    if (key.startsWith(sessionsPrefix)) operation.sessions.add(key.slice(sessionsPrefix.length));
+    // What lands late may be of an operation before: it never takes the place of a session that this one has put.
+    const isOwn = verb === 'put' || operation.sessions.size === 0;
+    if (isOwn && key.startsWith(sessionsPrefix)) operation.sessions.add(key.slice(sessionsPrefix.length));
     if (key.startsWith(pointsPrefix(this.repository.domain))) this.#notePoint(operation, key);
   }
 
