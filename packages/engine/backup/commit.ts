@@ -15,6 +15,8 @@ type CommitRequest = {
   /** The one that the manifest names. */
   readonly session: Session;
   readonly manifest: Manifest;
+  /** What `gc/` said when the session began, or began again. */
+  readonly condemnedAtBegin: CollectionState['condemnedPacks'];
   readonly signal: AbortSignal | undefined;
 };
 
@@ -28,7 +30,8 @@ export async function commit(request: CommitRequest): Promise<string> {
   const { repository, session, manifest, signal } = request;
   const { fencedSessions, condemnedPacks } = await readCollectionState(repository, signal);
   if (fencedSessions.has(session.id)) throw fenced(session.id);
-  if (condemnedPacks.size > 0) await refuseCondemned(request, condemnedPacks);
+  const condemned = ofBoth(request.condemnedAtBegin, condemnedPacks);
+  if (condemned.size > 0) await refuseCondemned(request, condemned);
   signal?.throwIfAborted();
   const key = pointKey({
     domain: manifest.domain,
@@ -97,6 +100,19 @@ async function refuseCondemned(request: CommitRequest, condemned: CollectionStat
   throw new HoldfastError('pack_condemned', `${hit.size} packs of this point are being collected.`, {
     facts: { packs: [...hit] },
   });
+}
+
+/**
+ * A pack condemned before the session began does not wait for it. It is taken back as long as the parent uses it and counts;
+ * once that is purged, it may be gone and nothing below `gc/` say so any more, while the parent's maps still lead there.
+ */
+function ofBoth(
+  before: CollectionState['condemnedPacks'],
+  now: CollectionState['condemnedPacks'],
+): CollectionState['condemnedPacks'] {
+  const both = new Map(before);
+  for (const [pack, { moved }] of now) both.set(pack, { moved: moved && before.get(pack)?.moved !== false });
+  return both;
 }
 
 function* usedSlots(uses: readonly number[]): Generator<number> {

@@ -150,6 +150,11 @@ export class UploadSession {
     return new UploadSession(options, { index, condemned: condemnedPacks, quarantine });
   }
 
+  /** What `gc/` said when it was opened. */
+  get condemnedPacks(): CollectionState['condemnedPacks'] {
+    return this.#condemned;
+  }
+
   /** Bytes of packs sealed so far, data and meta. */
   get putBytes(): number {
     return this.#data.written.storedBytes + this.#meta.written.storedBytes;

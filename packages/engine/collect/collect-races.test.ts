@@ -27,6 +27,7 @@ const chunk = smallChunkBytes;
 const putsPoint: Moment = ({ verb, key }) => verb === 'put' && key.startsWith('d/default/rp/');
 const putsOutcome: Moment = ({ verb, key }) => verb === 'put' && key.endsWith('-outcome');
 const putsCondemned: Moment = ({ verb, key }) => verb === 'put' && key.endsWith('-condemned');
+const putsPack: Moment = ({ verb, key }) => verb === 'put' && /^d\/default\/(data|meta)\//.test(key);
 const deletesPack: Moment = ({ verb, key }) => verb === 'delete' && /^d\/default\/(data|meta)\//.test(key);
 
 /** A story whose second point is alone in using some packs, with that content at hand. */
@@ -107,6 +108,30 @@ test('a writer that took over content of a purged point before it was condemned:
   await assertRestores(repository, point, { vda: other });
   await collectNow(repository);
   await assertRestores(repository, point, { vda: other });
+  assert.deepEqual(await orphansIn(repository, store), []);
+});
+
+test('a writer whose parent leads into condemned packs, and is purged: what was decided without it is not used', async () => {
+  const { store, repository, second } = await storyOfTwo();
+  const disk = second.disk.clone();
+  // The point uses what was condemned beside it, and would be taken back because of it.
+  const beside = suspended(repository, putsPoint, async () => {
+    await removePoint(repository, second.point);
+    assert.ok((await collectNow(repository)).condemned.packs > 0);
+  });
+  const { point: parent } = await backupOf(beside, { vda: disk }, { resource: 'volumes/b' });
+  disk.write(noise({ seed: 70, length: 100 }), 0);
+  const late = suspended(repository, putsPack, async () => {
+    await removePoint(repository, parent);
+    const report = await collectNow(repository);
+    assert.deepEqual(report.purgedPoints, [parent.manifest.id]);
+    assert.ok(report.deleted.packs > 0, 'the epoch was decided, and nothing of it is below gc/ any more');
+  });
+  const changed = [{ offset: 0, length: 100 }];
+  const { point } = await backupOf(late, { vda: disk }, { resource: 'volumes/b', parent, changed: { vda: changed } });
+  await assertRestores(repository, point, { vda: disk });
+  await collectNow(repository);
+  await assertRestores(repository, point, { vda: disk });
   assert.deepEqual(await orphansIn(repository, store), []);
 });
 
