@@ -34,6 +34,8 @@ export interface BlockTarget extends AsyncDisposable {
   readonly fresh: boolean;
   /** Fills `into` with what the target holds now; absent on targets that cannot be read. */
   read?(request: { into: Buffer; offset: number; signal?: AbortSignal | undefined }): Promise<void>;
+  /** A hint, of a fresh target: these ranges will all be written, soon. */
+  reserve?(ranges: readonly Extent[]): void;
   /**
    * Writes all of `from` at `offset`.
    * @throws target_full, target_unwritable, nbd_failed

@@ -4,7 +4,15 @@
  * interruption it goes on where it was.
  */
 import { availableParallelism } from 'node:os';
-import { type BlockTarget, BufferSlots, formatBytes, HoldfastError, hasCode, runLanes } from '@holdfast/base';
+import {
+  type BlockTarget,
+  BufferSlots,
+  type Extent,
+  formatBytes,
+  HoldfastError,
+  hasCode,
+  runLanes,
+} from '@holdfast/base';
 import { chunkLengthAt, chunksPerPage, type Geometry } from '../chunk/geometry.ts';
 import { isAllZero } from '../chunk/zero.ts';
 import type { RestorePoint } from '../manifest/points.ts';
@@ -179,10 +187,24 @@ async function* restoreJobs(work: Work): AsyncGenerator<RestoreJob> {
     const { target } = options;
     const wanted =
       target.fresh || !target.read ? await takeAll(work, entries, first) : await takeDiffering(work, entries, first);
+    if (target.fresh) target.reserve?.(rangesOf(wanted, map.geometry));
     yield* planFetches(wanted.filter(isWhole));
     yield* wanted.filter(isPatched);
     work.report();
   }
+}
+
+/** Chunks that follow each other are one range. */
+function rangesOf(wanted: readonly Wanted[], geometry: Geometry): readonly Extent[] {
+  const ranges: { offset: number; length: number }[] = [];
+  for (const { chunk } of wanted) {
+    const offset = chunk * geometry.chunkBytes;
+    const length = chunkLengthAt(geometry, chunk);
+    const last = ranges.at(-1);
+    if (last && last.offset + last.length === offset) last.length += length;
+    else ranges.push({ offset, length });
+  }
+  return ranges;
 }
 
 /** With best effort, entries of a page that is lost are BAD, and noted. */

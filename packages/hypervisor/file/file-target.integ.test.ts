@@ -5,7 +5,8 @@ import { chmod, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { hasCode, MiB, TiB } from '@holdfast/base';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GiB, hasCode, MiB, TiB } from '@holdfast/base';
 import { openFileTarget } from './file-target.ts';
 
 let directory: string;
@@ -37,6 +38,58 @@ test('a new file is sparse, fresh and exactly as large as asked', async () => {
   assert.equal(stats.size, sizeBytes);
   assert.equal(stats.mode & 0o777, 0o600);
   assert.ok(stats.blocks * 512 < 4 * MiB);
+});
+
+test('space is reserved for long ranges of a new file, and what is written around it is right', async () => {
+  const path = join(directory, 'reserved.raw');
+  const sizeBytes = 64 * MiB + 512;
+  const from = randomBytes(MiB);
+  {
+    await using target = await openFileTarget({ path, sizeBytes, overwrite: false });
+    target.reserve!([
+      { offset: 0, length: MiB },
+      { offset: 8 * MiB, length: 16 * MiB },
+      { offset: 48 * MiB, length: 16 * MiB + 512 },
+    ]);
+    await target.write({ from, offset: 8 * MiB });
+    for (let tries = 0; tries < 1000 && (await stat(path)).blocks * 512 < 32 * MiB; tries += 1) await sleep(10);
+    await target.flush();
+  }
+  const stats = await stat(path);
+  assert.equal(stats.size, sizeBytes);
+  assert.ok(stats.blocks * 512 >= 32 * MiB, 'the long ranges have their space');
+  assert.ok(stats.blocks * 512 < 33 * MiB, 'the short one has none');
+  const content = await readFile(path);
+  const expected = Buffer.alloc(sizeBytes);
+  from.copy(expected, 8 * MiB);
+  assert.ok(content.equals(expected));
+});
+
+test('a target whose space cannot be reserved is written all the same', async () => {
+  const path = join(directory, 'unreserved.raw');
+  const programs = process.env.PATH;
+  process.env.PATH = directory;
+  try {
+    await using target = await openFileTarget({ path, sizeBytes: 16 * MiB, overwrite: false });
+    target.reserve!([{ offset: 0, length: 16 * MiB }]);
+    await target.write({ from: Buffer.alloc(MiB, 7), offset: 0 });
+    await target.flush();
+  } finally {
+    process.env.PATH = programs;
+  }
+  assert.ok((await readFile(path)).subarray(0, MiB).equals(Buffer.alloc(MiB, 7)));
+});
+
+test('a target that is disposed while its space is reserved is gone, and nothing makes it again', async () => {
+  const path = join(directory, 'given-up.raw');
+  {
+    await using target = await openFileTarget({ path, sizeBytes: 64 * GiB, overwrite: false });
+    const ranges = Array.from({ length: 2000 }, (_, index) => ({ offset: index * 32 * MiB, length: 8 * MiB }));
+    target.reserve!(ranges);
+    await sleep(20);
+  }
+  await sleep(200);
+  await assert.rejects(stat(path), { code: 'ENOENT' });
 });
 
 test('a new file that was never flushed is gone afterwards', async () => {

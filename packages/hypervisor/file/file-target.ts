@@ -16,6 +16,7 @@ import { targetFileError } from './file-errors.ts';
 import { DirectWriter } from './direct-writer.ts';
 import { FileWriter } from './file-writer.ts';
 import { type HolePuncher, openHolePuncher } from './hole-puncher.ts';
+import { SpaceReserver } from './space-reserver.ts';
 import { FINISHED_MODE, isMarkedUnfinished, openToOwner, UNFINISHED_MODE } from './unfinished.ts';
 
 /** As many as the thread pool runs at once, and some to follow. */
@@ -59,6 +60,7 @@ async function createFile({ path, sizeBytes }: FileTargetOptions): Promise<Block
       path,
       handle,
       direct,
+      reserver: direct && new SpaceReserver(handle),
       writer: new FileWriter(handle, direct),
       sizeBytes,
       fresh: true,
@@ -140,6 +142,8 @@ type OpenTarget = {
   readonly handle: FileHandle;
   readonly writer: FileWriter;
   readonly direct?: DirectWriter | undefined;
+  /** Only direct writes gain by it. */
+  readonly reserver?: SpaceReserver | undefined;
   readonly sizeBytes: number;
   readonly fresh: boolean;
   readonly isUnfinished: boolean;
@@ -152,6 +156,7 @@ function fileTarget(target: OpenTarget): BlockTarget {
   let closed: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await target.puncher?.[Symbol.asyncDispose]();
+    await target.reserver?.[Symbol.asyncDispose]();
     await writer.settle();
     await target.direct?.[Symbol.asyncDispose]();
     await handle.close();
@@ -161,6 +166,9 @@ function fileTarget(target: OpenTarget): BlockTarget {
     sizeBytes,
     concurrency: FILE_CONCURRENCY,
     fresh,
+    reserve(ranges) {
+      target.reserver?.reserve(ranges);
+    },
     // Neither a read nor a write that has begun can be called back: an abort is seen before the next one.
     async read({ into, offset, signal }) {
       await readFully({ target, into, offset, signal });
