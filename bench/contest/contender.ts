@@ -37,6 +37,7 @@ export type Command = {
 
 export type MeasuredWork = Command & {
   readonly work: Work;
+  /** Files and folders that it reads. */
   readonly warm?: readonly string[];
   /** File or folder whose size is what is stored. Given for backups, absent for restores. */
   readonly repository?: string;

@@ -89,8 +89,12 @@ async function syncMs(dir: string, signal: AbortSignal): Promise<number> {
   return performance.now() - startedMs;
 }
 
-/** Reads a file so that it is in the page cache, as far as memory allows. */
+/** Reads a file, or all of a folder, so that it is in the page cache, as far as memory allows. */
 async function readThrough(path: string, signal: AbortSignal): Promise<void> {
+  if ((await stat(path)).isDirectory()) {
+    for (const entry of await readdir(path)) await readThrough(join(path, entry), signal);
+    return;
+  }
   const buffer = Buffer.allocUnsafe(8 * MiB);
   await using file = await open(path, 'r');
   while ((await file.read(buffer, 0, buffer.length)).bytesRead > 0) signal.throwIfAborted();

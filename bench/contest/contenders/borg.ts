@@ -39,7 +39,8 @@ async function compete(stage: Stage, compression: string): Promise<void> {
 
   const target = join(dir, 'restored');
   await mkdir(target);
-  await stage.measure({ work: 'restore', command: ['borg', 'extract', '--sparse', '::full'], cwd: target, env });
+  const command = ['borg', 'extract', '--sparse', '::full'] as const;
+  await stage.measure({ work: 'restore', command, cwd: target, env, warm: [repository] });
   await stage.check({ restored: join(target, disk.name), expected: stage.image.raw });
   await rm(target, { recursive: true });
 }

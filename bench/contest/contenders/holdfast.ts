@@ -23,7 +23,7 @@ export const holdfastEncrypted: Contender = {
 
 async function competePlain(stage: Stage): Promise<void> {
   const { disk, image } = stage;
-  const { env, backup, restore } = await openHouse({ stage, encrypted: false });
+  const { env, repository, backup, restore } = await openHouse({ stage, encrypted: false });
   for (let count = 0; count < versionRuns; count += 1) {
     await stage.measure({ work: 'version', command: [program, '--version'], env });
   }
@@ -37,7 +37,7 @@ async function competePlain(stage: Stage): Promise<void> {
     points[pattern] = pointOf(await stage.measure({ ...increment, work: pattern, warm: [qcow2] }));
   }
   const restored = join(stage.dir, 'restored.raw');
-  await stage.measure({ ...restore(full, restored), work: 'restore' });
+  await stage.measure({ ...restore(full, restored), work: 'restore', warm: [repository] });
   await stage.check({ restored, expected: image.raw });
   // Once a run the increments are proven as well.
   if (stage.round > 0) return;
@@ -49,15 +49,17 @@ async function competePlain(stage: Stage): Promise<void> {
 
 async function competeEncrypted(stage: Stage): Promise<void> {
   const { disk, image } = stage;
-  const { backup, restore } = await openHouse({ stage, encrypted: true });
+  const { repository, backup, restore } = await openHouse({ stage, encrypted: true });
   const full = pointOf(await stage.measure({ ...backup(disk.path), work: 'full', warm: [disk.path] }));
   const restored = join(stage.dir, 'restored.raw');
-  await stage.measure({ ...restore(full, restored), work: 'restore' });
+  await stage.measure({ ...restore(full, restored), work: 'restore', warm: [repository] });
   await stage.check({ restored, expected: image.raw });
 }
 
 type House = {
   readonly env: Readonly<Record<string, string>>;
+  /** Its folder. */
+  readonly repository: string;
   readonly backup: (...args: readonly string[]) => Omit<MeasuredWork, 'work'>;
   readonly restore: (point: string, to: string) => Command;
 };
@@ -76,6 +78,7 @@ async function openHouse(options: { readonly stage: Stage; readonly encrypted: b
   await stage.prepare({ command: [program, 'repo', 'init', ...storage, ...(encrypted ? ['--encrypt'] : [])], env });
   return {
     env,
+    repository,
     backup: (...args) => ({
       command: [program, 'backup', ...storage, '--resource', 'volumes/bench', '--json', ...args],
       env,

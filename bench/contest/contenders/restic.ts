@@ -29,7 +29,8 @@ async function compete(stage: Stage): Promise<void> {
   const first = firstSnapshot(await stage.prepare({ command: ['restic', 'snapshots', '--json'], env }));
   const target = join(dir, 'restored');
   await mkdir(target);
-  await stage.measure({ work: 'restore', command: ['restic', 'restore', '--quiet', first, '--target', target], env });
+  const command = ['restic', 'restore', '--quiet', first, '--target', target] as const;
+  await stage.measure({ work: 'restore', command, env, warm: [repository] });
   await stage.check({ restored: join(target, disk.path), expected: stage.image.raw });
   await rm(target, { recursive: true });
 }
