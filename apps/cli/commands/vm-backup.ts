@@ -51,8 +51,11 @@ export const command = defineCommand(
       import('../wiring/repository.ts'),
     ]);
     const machines = await openMachines(options, context);
-    const { name } = await machines.libvirt.domain(args.name, { signal });
+    const finding = machines.libvirt.domain(args.name, { signal });
+    // Heard of below, once the repository is open: libvirt and the storage answer at the same time.
+    finding.catch(() => undefined);
     await using opened = await openSelectedRepository(options, context);
+    const { name } = await finding;
     const before = opened.usage();
     using progress = output.progress('backup');
     const outcome = await backupMachine({
