@@ -9,13 +9,15 @@ NODE_VERSION=24.21.0
 NODE_SHA512_x64='3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q=='
 NODE_SHA512_arm64='FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g=='
 
-# Run time: qemu-img and qemu-nbd; qemu-storage-daemon, which reads qcow2 images; nproc, setpriv.
+# Run time: qemu-img and qemu-nbd; qemu-storage-daemon, which reads qcow2 images; nproc, sync, setpriv, flock.
 packages_run='qemu-utils qemu-system-common util-linux coreutils'
 # Guests for tests and the quickstart (fixtures/make-guest.sh data, disk-tiny) and QEMU to boot them.
 packages_guest='qemu-system-x86 e2fsprogs fdisk grub-pc-bin grub-common cpio kmod gzip'
 # Guests under libvirt for tests (packages/testing/guests): the daemon is started by the tests, systemd is not needed; the
 # guest's writer is compiled, its agent runs on libraries of this machine, its journals are checked by python.
 packages_libvirt='libvirt-daemon-system libvirt-clients swtpm swtpm-tools ovmf gcc libc6-dev libglib2.0-0 libnuma1 liburing2 libudev1 python3'
+# A PostgreSQL of somebody else's for tests of DATABASE_URL; the default one comes from npm.
+packages_database='postgresql-15'
 # A real Debian as a guest of long tests (fixtures/make-debian-guest.sh).
 packages_debian='mmdebstrap'
 # The models of the protocols (packages/engine/collect/model) become C programs.
@@ -132,7 +134,7 @@ setup_npm() {
 
 # setup: expects $root, the absolute path of the checkout; sets and exports $NODE.
 setup() {
-  setup_debian "$packages_run $packages_guest $packages_libvirt $packages_debian $packages_model"
+  setup_debian "$packages_run $packages_guest $packages_libvirt $packages_database $packages_debian $packages_model"
   setup_guest_packages
   setup_node
   setup_npm

@@ -2,7 +2,23 @@
 import { randomFillSync } from 'node:crypto';
 import { type Clock, systemClock } from './clock.ts';
 
-export type IdPrefix = 'bkp' | 'ses' | 'ser' | 'key' | 'repo' | 'op';
+/** In a repository: points, sessions of writers, series, keys. In the database: one for each table of entities. */
+export type IdPrefix =
+  | 'bkp'
+  | 'ses'
+  | 'ser'
+  | 'key'
+  | 'repo'
+  | 'op'
+  | 'acc'
+  | 'usr'
+  | 'mem'
+  | 'lgn'
+  | 'tok'
+  | 'aud'
+  | 'evt'
+  | 'step'
+  | 'task';
 
 /** `prefix_` + 32 lower-case hex digits of a UUIDv7 (RFC 9562), dashes left out so that ids fit object keys. */
 export function newId(prefix: IdPrefix, clock: Clock = systemClock): string {

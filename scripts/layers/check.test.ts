@@ -99,6 +99,17 @@ test('a dependency against the arrows is refused even when it is declared', asyn
   assert.match(problems[0]!, /storage may not depend on @holdfast\/engine/);
 });
 
+test('an optional dependency is declared like any other', async () => {
+  await using made = await tree({
+    'packages/base/package.json': '{"name":"@holdfast/base","optionalDependencies":{"binaries":"0"}}',
+    'packages/base/a.ts': `const place = import.meta.resolve('binaries');`,
+    'packages/base/b.ts': `const place = import.meta.resolve('others');`,
+  });
+  const problems = await checkLayers(made);
+  assert.equal(problems.length, 1);
+  assert.match(problems[0]!, /b\.ts:1: others is not among the dependencies/);
+});
+
 test('a package that the table does not know is refused', async () => {
   await using made = await tree({ 'packages/misc/package.json': '{"name":"@holdfast/misc"}' });
   assert.match((await checkLayers(made)).join(), /needs an ADR/);

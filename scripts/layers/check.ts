@@ -119,8 +119,14 @@ function isOurs(name: string): boolean {
 }
 
 type Manifest = { name: string; dependencies: Record<string, string>; devDependencies: Record<string, string> };
+type WrittenManifest = Partial<Manifest> & { optionalDependencies?: Record<string, string> };
 
 async function readManifest(path: string): Promise<Manifest> {
-  const manifest: Partial<Manifest> = JSON.parse(await readFile(path, 'utf8'));
-  return { name: '', dependencies: {}, devDependencies: {}, ...manifest };
+  const {
+    name = '',
+    dependencies,
+    optionalDependencies,
+    devDependencies = {},
+  }: WrittenManifest = JSON.parse(await readFile(path, 'utf8'));
+  return { name, dependencies: { ...dependencies, ...optionalDependencies }, devDependencies };
 }
