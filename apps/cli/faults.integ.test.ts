@@ -6,10 +6,9 @@ import { cp, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { MiB } from '@holdfast/base';
-import { type TemporaryDirectory, temporaryDirectory } from '@holdfast/testing';
+import { mountForTest, type TemporaryDirectory, temporaryDirectory } from '@holdfast/testing';
 import { type Environment, holdfast, type Run, runHoldfast, startHoldfast } from './testing/run-holdfast.ts';
 import { hashOf, makeDisk, patchDisk, runTool } from './testing/test-disks.ts';
-import { mountForTest } from './testing/mounts.ts';
 
 /** One repository with two points that no test below changes. */
 let directory: TemporaryDirectory;

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeDomain, type DomainDescription } from '@holdfast/hypervisor/libvirt';
+import { mountForTest } from '@holdfast/testing';
 import { type LibvirtHost, readJournals, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
 import { guestStateOf, pointOfStoppedGuest } from './testing/guest-points-fixture.ts';
-import { mountForTest } from './testing/mounts.ts';
 import { holdfast, program, runHoldfast, startHoldfast } from './testing/run-holdfast.ts';
 import { hashOf } from './testing/test-disks.ts';
 

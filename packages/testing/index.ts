@@ -4,6 +4,7 @@ export { MemorySource, type MemorySourceOptions } from './disk/memory-source.ts'
 export { MemoryTarget, type MemoryTargetOptions } from './disk/memory-target.ts';
 export { deterministically } from './deterministic-process.ts';
 export { type FakeClock, fakeClock } from './fake-clock.ts';
+export { mountForTest } from './mount-for-test.ts';
 export {
   crashAt,
   type Fault,

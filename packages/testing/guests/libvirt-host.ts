@@ -9,10 +9,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type GuestOptions, makeGuest, type TinyGuest, waitForAgent } from './tiny-guest.ts';
+import { freePort } from '../free-port.ts';
 import { guestCaches } from './guest-images.ts';
 import { runProgram } from './run-program.ts';
 
@@ -83,15 +84,6 @@ async function writeConfiguration(directory: string, tcpPort: number | undefined
     'remember_owner = 0',
   ];
   await writeFile(join(directory, 'etc/qemu.conf'), `${qemu.join('\n')}\n`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 function bind(own: string, place: string): string {
