@@ -1,0 +1,9 @@
+export { sqlState } from './connection/database-errors.ts';
+export type { OnNotification } from './connection/listener.ts';
+export { type DatabaseClock, openDatabaseClock } from './database-clock.ts';
+export { migrate } from './migrations/migrate.ts';
+export { type Database, type DatabaseOptions, type DatabasePlace, openDatabase } from './open-database.ts';
+export type { Schema } from './schema/schema.ts';
+export { inTransaction } from './transaction.ts';
+export { type ExportReport, exportDatabase } from './transfer/export-database.ts';
+export { type ImportReport, importDatabase } from './transfer/import-database.ts';
