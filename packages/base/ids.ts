@@ -18,7 +18,8 @@ export type IdPrefix =
   | 'aud'
   | 'evt'
   | 'step'
-  | 'task';
+  | 'task'
+  | 'log';
 
 /** `prefix_` + 32 lower-case hex digits of a UUIDv7 (RFC 9562), dashes left out so that ids fit object keys. */
 export function newId(prefix: IdPrefix, clock: Clock = systemClock): string {

@@ -616,6 +616,56 @@ export const errorCatalogue = {
     remedy: 'Choose a target of a kind and size that fit.',
   },
 
+  operation_not_found: {
+    status: 404,
+    title: 'There is no such operation',
+    retry: 'never',
+    alert: false,
+    remedy: 'The list of operations shows what there is.',
+  },
+  operation_ended: {
+    status: 409,
+    title: 'The operation has ended already',
+    retry: 'never',
+    alert: false,
+    remedy: 'Look at its result.',
+  },
+  instance_busy: {
+    status: 409,
+    title: 'The instance is busy',
+    retry: 'later',
+    alert: false,
+    remedy: 'Wait for its operation to end, or cancel that.',
+  },
+  cooldown_active: {
+    status: 429,
+    title: 'The volume rests after its last operation',
+    retry: 'later',
+    alert: false,
+    remedy: 'Try again when the time named is over.',
+  },
+  inflight_limit_reached: {
+    status: 429,
+    title: 'The account has as many operations in flight as it may have',
+    retry: 'later',
+    alert: false,
+    remedy: 'Wait for one of them to end, or cancel one.',
+  },
+  worker_lost: {
+    status: 504,
+    title: 'The worker of the operation was lost',
+    retry: 'later',
+    alert: true,
+    remedy: 'Check that the agent of the host runs and reaches the server, then start the operation again.',
+  },
+  task_fenced: {
+    status: 409,
+    title: 'The task was taken back',
+    retry: 'never',
+    alert: true,
+    remedy: 'Stop working on it; whatever it still writes does not count.',
+  },
+
   database_url_invalid: {
     status: 422,
     title: 'The address of the database is not valid',

@@ -1,5 +1,6 @@
 /** Every step there is, in order. */
 import { access } from './0001-access.ts';
+import { work } from './0002-work.ts';
 import type { Migration } from './migration.ts';
 
-export const migrations: readonly Migration[] = [access];
+export const migrations: readonly Migration[] = [access, work];
