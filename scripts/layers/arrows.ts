@@ -19,7 +19,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   agent: ['base', 'client', 'contracts', 'engine', 'hypervisor', 'machine', 'storage'],
   cli: ['base', 'client', 'contracts', 'engine', 'hypervisor', 'machine', 'storage'],
   panel: ['client', 'contracts'],
-  bench: ['base', 'engine', 'hypervisor', 'storage', 'testing'],
+  bench: ['base', 'database', 'engine', 'hypervisor', 'storage', 'testing', 'work'],
   e2e: ['base', 'client', 'engine', 'hypervisor', 'storage', 'testing'],
 };
 
