@@ -5,17 +5,9 @@ import { glob, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { MiB } from '@holdfast/base';
-import { temporaryDirectory } from '@holdfast/testing';
+import { makeHouse } from './testing/house-fixture.ts';
 import { holdfast, runHoldfast } from './testing/run-holdfast.ts';
 import { hashOf, makeDisk, patchDisk } from './testing/test-disks.ts';
-
-async function house() {
-  const directory = await temporaryDirectory();
-  const at = (name: string): string => join(directory.path, name);
-  const storage = ['--storage', `file://${at('repository')}`] as const;
-  await holdfast(['repo', 'init', ...storage]);
-  return { at, storage, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
-}
 
 async function flipByte(path: string, offset: number): Promise<void> {
   await using file = await open(path, 'r+');
@@ -26,7 +18,7 @@ async function flipByte(path: string, offset: number): Promise<void> {
 }
 
 test('a rotten chunk is found, flagged, left out by best effort, and healed by the next backup', async () => {
-  await using made = await house();
+  await using made = await makeHouse();
   const { at, storage } = made;
   const disk = await makeDisk({ path: at('a.raw'), sizeBytes: 12 * MiB, dataBytes: 6 * MiB });
   const point = String((await holdfast(['backup', ...storage, '--resource', 'volumes/a', disk]))['point']);
@@ -79,7 +71,7 @@ test('a rotten chunk is found, flagged, left out by best effort, and healed by t
 });
 
 test('compact and collect give back what deleted points held in packs that others use', async () => {
-  await using made = await house();
+  await using made = await makeHouse();
   const { at, storage } = made;
   const disk = await makeDisk({ path: at('a.raw'), sizeBytes: 24 * MiB, dataBytes: 24 * MiB });
   const first = String((await holdfast(['backup', ...storage, '--resource', 'volumes/a', disk]))['point']);
@@ -103,7 +95,7 @@ test('compact and collect give back what deleted points held in packs that other
 });
 
 test('what makes no sense together is refused', async () => {
-  await using made = await house();
+  await using made = await makeHouse();
   const { at, storage } = made;
   for (const words of [
     ['verify', ...storage, '--presence', '--max-age', '1d'],

@@ -5,31 +5,24 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { MiB } from '@holdfast/base';
-import { temporaryDirectory } from '@holdfast/testing';
+import { listPoints, makeHouse } from './testing/house-fixture.ts';
 import { holdfast, runHoldfast, startHoldfast } from './testing/run-holdfast.ts';
 import { hashOf, makeDisk, patchDisk, processesWithOpen, runTool } from './testing/test-disks.ts';
 
 const diskBytes = 96 * MiB;
 
-async function house() {
-  const directory = await temporaryDirectory();
-  const at = (name: string): string => join(directory.path, name);
-  const storage = ['--storage', `file://${at('repository')}`] as const;
-  await holdfast(['repo', 'init', ...storage]);
+/** With a disk that a backup takes a while to read. */
+async function houseWithDisk() {
+  const house = await makeHouse();
+  const { at, storage } = house;
   const disk = await makeDisk({ path: at('disk.raw'), sizeBytes: diskBytes, dataBytes: diskBytes });
   const backupOf = (...words: readonly string[]) => ['backup', ...storage, '--resource', 'volumes/a', ...words, disk];
-  return { at, storage, disk, backupOf, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
-}
-
-type Listed = { readonly point: string; readonly label: string };
-
-async function list(storage: readonly string[]): Promise<readonly Listed[]> {
-  return (await holdfast(['points', ...storage]))['points'] as readonly Listed[];
+  return { ...house, disk, backupOf };
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} in the middle of a backup: exit code 130, nothing listed, the next run works`, async () => {
-    await using made = await house();
+    await using made = await houseWithDisk();
     const { at, storage, disk, backupOf } = made;
     // 96 MiB at 16 MiB/s: it is cut off long before its end.
     const run = startHoldfast([...backupOf('--limit-rate', '16M'), '--json']);
@@ -52,7 +45,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 test('Ctrl-C, which reaches the processes of QEMU too, is an interrupt and leaves none of them', async () => {
-  await using made = await house();
+  await using made = await houseWithDisk();
   const { at, storage, disk } = made;
   await runTool('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', disk, at('disk.qcow2'));
   const words = ['backup', ...storage, '--resource', 'volumes/q', '--limit-rate', '16M', '--json', at('disk.qcow2')];
@@ -67,7 +60,7 @@ test('Ctrl-C, which reaches the processes of QEMU too, is an interrupt and leave
 });
 
 test('an interrupt in the middle of a restore leaves no file that could pass for the disk', async () => {
-  await using made = await house();
+  await using made = await houseWithDisk();
   const { at, storage, backupOf } = made;
   const { point } = await holdfast(backupOf());
   const run = startHoldfast([
@@ -87,7 +80,7 @@ test('an interrupt in the middle of a restore leaves no file that could pass for
 });
 
 test('a restore in place that was interrupted goes on where it was', async () => {
-  await using made = await house();
+  await using made = await houseWithDisk();
   const { at, storage, disk, backupOf } = made;
   const { point } = await holdfast(backupOf());
   await makeDisk({ path: at('b.raw'), sizeBytes: diskBytes, dataBytes: 0 });
@@ -104,7 +97,7 @@ test('a restore in place that was interrupted goes on where it was', async () =>
 });
 
 test('a second interrupt ends it at once', async () => {
-  await using made = await house();
+  await using made = await houseWithDisk();
   const run = startHoldfast([...made.backupOf('--limit-rate', '1M'), '--json']);
   await run.object('progress');
   run.child.kill('SIGINT');
@@ -113,7 +106,7 @@ test('a second interrupt ends it at once', async () => {
 });
 
 test('two backups of one resource at once: one of them is refused, and says who is at work', async () => {
-  await using made = await house();
+  await using made = await houseWithDisk();
   const { storage, backupOf, disk } = made;
   const first = startHoldfast([...backupOf('--limit-rate', '24M'), '--json']);
   await first.object('progress');
@@ -124,24 +117,24 @@ test('two backups of one resource at once: one of them is refused, and says who 
   const other = await holdfast(['backup', ...storage, '--resource', 'volumes/other', disk]);
   assert.equal((await first.ended).code, 0);
   assert.deepEqual(
-    new Set((await list(storage)).map(({ point }) => point)),
+    new Set((await listPoints(storage)).map(({ point }) => point)),
     new Set([other['point'], (await first.ended).objects.at(-1)?.['point']]),
   );
   await holdfast(backupOf());
 });
 
 test('two backups of one resource that start together: at least one is done, none is half', async () => {
-  await using made = await house();
+  await using made = await houseWithDisk();
   const { storage, backupOf } = made;
   const runs = await Promise.all([runHoldfast([...backupOf(), '--json']), runHoldfast([...backupOf(), '--json'])]);
   const done = runs.filter(({ code }) => code === 0).map(({ objects }) => objects.at(-1)?.['point']);
   assert.ok(done.length >= 1, runs.map(({ stderr }) => stderr).join());
   for (const { code, objects } of runs) if (code !== 0) assert.equal(objects.at(-1)?.['code'], 'resource_busy');
-  assert.deepEqual((await list(storage)).map(({ point }) => point).toSorted(), done.map(String).toSorted());
+  assert.deepEqual((await listPoints(storage)).map(({ point }) => point).toSorted(), done.map(String).toSorted());
 });
 
 test('a session fenced while it runs commits nothing', async () => {
-  await using made = await house();
+  await using made = await houseWithDisk();
   const { storage, backupOf } = made;
   const first = startHoldfast([...backupOf('--limit-rate', '24M'), '--json']);
   await first.object('progress');
@@ -152,13 +145,13 @@ test('a session fenced while it runs commits nothing', async () => {
   const fenced = await first.ended;
   assert.deepEqual([fenced.code, fenced.objects.at(-1)?.['code']], [1, 'session_fenced']);
   assert.deepEqual(
-    (await list(storage)).map(({ point }) => point),
+    (await listPoints(storage)).map(({ point }) => point),
     [second['point']],
   );
 });
 
 test('kill -9 at any moment: every listed point restores to what the disk was, and the next run works', async (t) => {
-  await using made = await house();
+  await using made = await houseWithDisk();
   const { at, storage, disk, backupOf } = made;
   const states = new Map([['first', await hashOf(disk)]]);
   const startedMs = performance.now();
@@ -179,7 +172,7 @@ test('kill -9 at any moment: every listed point restores to what the disk was, a
   }
   const { point } = await holdfast(backupOf('--label', 'last'));
   states.set('last', await hashOf(disk));
-  const points = await list(storage);
+  const points = await listPoints(storage);
   assert.equal(points.at(-1)?.point, point);
   t.diagnostic(`${cutOff} of 10 were cut off, ${points.length} points listed`);
   for (const { point: id, label } of points) {

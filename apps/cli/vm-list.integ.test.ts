@@ -1,20 +1,12 @@
 /** `holdfast vm list` on a libvirt of its own with real machines. */
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { MiB } from '@holdfast/base';
-import { type LibvirtHost, startLibvirtHost } from '@holdfast/testing/guests';
+import { libvirtHostForTests } from '@holdfast/testing/guests';
 import { holdfast, runHoldfast } from './testing/run-holdfast.ts';
 
-let host: LibvirtHost;
-
-before(async () => {
-  host = await startLibvirtHost({ remote: true });
-});
-
-after(async () => {
-  await host[Symbol.asyncDispose]();
-});
+const host = await libvirtHostForTests({ remote: true });
 
 test('machines are listed for people and for scripts, from here and from another host', async () => {
   const none = await runHoldfast(['vm', 'list', '--connect', host.uri]);

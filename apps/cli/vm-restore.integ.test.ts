@@ -3,32 +3,21 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, type TestContext, test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeDomain, type DomainDescription } from '@holdfast/hypervisor/libvirt';
 import { mountForTest } from '@holdfast/testing';
-import { type LibvirtHost, readJournals, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
+import { proveJournals, type TinyGuest } from '@holdfast/testing/guests';
 import { guestStateOf, pointOfStoppedGuest } from './testing/guest-points-fixture.ts';
 import { holdfast, program, runHoldfast, startHoldfast } from './testing/run-holdfast.ts';
 import { hashOf } from './testing/test-disks.ts';
+import { makeRepository, startVmBed } from './testing/vm-fixture.ts';
 
-let host: LibvirtHost;
-let repository: string;
-let storage: readonly string[];
-let connect: readonly string[];
-
-before(async () => {
-  host = await startLibvirtHost();
-  repository = join(host.directory, 'repository');
-  storage = ['--storage', `file://${repository}`];
-  connect = ['--connect', host.uri];
-  process.env['HOLDFAST_STATE_DIRECTORY'] = join(host.directory, 'state');
-  await holdfast(['repo', 'init', ...storage]);
-});
-
-after(async () => {
-  await host[Symbol.asyncDispose]();
-});
+const bed = await startVmBed();
+const { host, connect, environment } = bed;
+Object.assign(process.env, environment);
+const storage = await makeRepository(bed);
+const repository = join(host.directory, 'repository');
 
 type RestoredDisk = {
   readonly name: string;
@@ -92,18 +81,11 @@ async function bootFor(guest: TinyGuest, durationMs: number): Promise<void> {
   await guest.destroy();
 }
 
-/** No record is torn or missing, and the disks are of one moment. Answers the numbers of the last records. */
+/** Answers the numbers of the last records. */
 async function assertJournals(images: readonly string[]): Promise<readonly number[]> {
-  const reports = await readJournals(images);
-  for (const { bad, gaps, records, first, file } of reports) {
-    assert.deepEqual({ bad, gaps, first }, { bad: 0, gaps: 0, first: 1 }, file);
-    assert.ok(records > 0, file);
-  }
-  const lasts = reports.map(({ last }) => last);
-  for (const [index, last] of lasts.slice(1).entries()) {
-    assert.ok([lasts[index]!, lasts[index]! - 1].includes(last), lasts.join(' '));
-  }
-  return lasts;
+  const reports = await proveJournals(images);
+  for (const { records, file } of reports) assert.ok(records > 0, file);
+  return reports.map(({ last }) => last);
 }
 
 const mac = '52:54:00:aa:bb:cc';

@@ -1,28 +1,17 @@
 /** `holdfast vm snapshot` on a libvirt of its own with a real machine that writes all the time. */
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type LibvirtHost, readJournals, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
+import { proveJournals, readJournals } from '@holdfast/testing/guests';
 import { holdfast, runHoldfast, startHoldfast } from './testing/run-holdfast.ts';
+import { startVmBed } from './testing/vm-fixture.ts';
 
-let host: LibvirtHost;
-let guest: TinyGuest;
-let environment: Readonly<Record<string, string>>;
-
-before(async () => {
-  host = await startLibvirtHost();
-  environment = { HOLDFAST_STATE_DIRECTORY: join(host.directory, 'state') };
-  guest = await host.makeGuest({ name: 'web', disks: [{ format: 'qcow2' }, { format: 'qcow2' }], writer: 5 });
-});
-
-after(async () => {
-  await host[Symbol.asyncDispose]();
-});
+const { host, connect, environment } = await startVmBed();
+const guest = await host.makeGuest({ name: 'web', disks: [{ format: 'qcow2' }, { format: 'qcow2' }], writer: 5 });
 
 function words(verb: string, ...more: readonly string[]): readonly string[] {
-  return ['vm', 'snapshot', verb, 'web', ...more, '--connect', host.uri];
+  return ['vm', 'snapshot', verb, 'web', ...more, ...connect];
 }
 
 /** Paths of the machine's disks. */
@@ -56,10 +45,7 @@ test('a snapshot of a running machine is taken, listed, and restored when it is 
     await holdfast(words('restore', 'before upgrade'), environment);
   const fresh = await defined();
   assert.ok(!fresh.some((path) => old.includes(path)));
-  const [first, second] = await readJournals(fresh);
-  assert.ok(first && second && first.bad + second.bad + first.gaps + second.gaps === 0);
-  assert.ok([first.last, first.last - 1].includes(second.last));
-  assert.ok(first.last < (whole[0]?.last ?? 0));
+  assert.ok((await proveJournals(fresh))[0].last < (whole[0]?.last ?? 0));
   assert.deepEqual(await readJournals(old), whole);
   assert.deepEqual(
     (await readdir(host.directory)).filter((name) => name.endsWith('.unfinished')),

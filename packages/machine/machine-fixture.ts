@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type ErrorCode, hasCode } from '@holdfast/base';
@@ -14,10 +13,9 @@ import { type Domain, Libvirt } from '@holdfast/hypervisor/libvirt';
 import { LocalStore } from '@holdfast/storage';
 import {
   type GuestOptions,
-  type JournalReport,
   type LibvirtHost,
-  readJournals,
-  startLibvirtHost,
+  libvirtHostForTests,
+  proveJournals,
   type TinyGuest,
 } from '@holdfast/testing/guests';
 import { backupMachine, type MachineBackupOptions, type MachineBackupOutcome } from './backup-machine.ts';
@@ -69,8 +67,7 @@ export async function startMachineBed(
     readonly devicesOn?: (host: LibvirtHost) => Promise<string>;
   } = {},
 ): Promise<MachineBed> {
-  const host = await startLibvirtHost();
-  after(() => host[Symbol.asyncDispose]());
+  const host = await libvirtHostForTests();
   const { devicesOn, ...guestOptions } = options;
   const guest = await host.makeGuest({
     name: 'web',
@@ -139,7 +136,8 @@ export async function startMachineBed(
     },
     prove: async (point, from) => {
       const files = await bed.restore(point, from);
-      return await proveJournals(files.filter((_, index) => point.manifest.disks[index]?.name !== LARGE_DISK));
+      const written = files.filter((_, index) => point.manifest.disks[index]?.name !== LARGE_DISK);
+      return (await proveJournals(written))[0].last;
     },
     nextPoint: async (input = {}) => {
       const { point } = await bed.backup(input);
@@ -182,19 +180,6 @@ export function isCode(code: ErrorCode): (error: unknown) => boolean {
 export function assertFailed(result: PromiseSettledResult<unknown>, code: ErrorCode): void {
   assert.ok(result.status === 'rejected', 'a point was made');
   isCode(code)(result.reason);
-}
-
-/** No record is torn or missing, and the disks agree on the moment. @returns the last record of the first disk */
-export async function proveJournals(files: readonly string[]): Promise<number> {
-  const reports = await readJournals(files);
-  let before: JournalReport | undefined;
-  for (const report of reports) {
-    const { bad, gaps, first } = report;
-    assert.deepEqual({ bad, gaps, first }, { bad: 0, gaps: 0, first: 1 }, JSON.stringify(reports));
-    if (before) assert.ok([before.last, before.last - 1].includes(report.last), JSON.stringify(reports));
-    before = report;
-  }
-  return reports[0]?.last ?? 0;
 }
 
 /** Restored disks are what the images of a machine hold that stands still (paused, or off). */

@@ -4,35 +4,24 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode } from '@holdfast/base';
-import { type LibvirtHost, startLibvirtHost } from '@holdfast/testing/guests';
-import type { Domain } from './domain.ts';
+import { libvirtHostForTests } from '@holdfast/testing/guests';
 import { Libvirt } from './libvirt.ts';
 import { Virsh } from './virsh.ts';
 
-let host: LibvirtHost;
-let domain: Domain;
-let backupXml: string;
-
-before(async () => {
-  host = await startLibvirtHost();
-  const guest = await host.makeGuest({ writer: 'off' });
-  domain = await new Libvirt({ uri: host.uri }).domain(guest.name);
-  const directory = join(host.directory, 'backup');
-  await mkdir(directory);
-  await chmod(directory, 0o777);
-  backupXml = `<domainbackup mode='pull'>
-    <server transport='unix' socket='${join(directory, 'nbd')}'/>
-    <disks><disk name='vda' backup='yes' type='file'><scratch file='${join(directory, 'scratch')}'/></disk></disks>
-  </domainbackup>`;
-  await guest.start();
-});
-
-after(async () => {
-  await host[Symbol.asyncDispose]();
-});
+const host = await libvirtHostForTests();
+const guest = await host.makeGuest({ writer: 'off' });
+const domain = await new Libvirt({ uri: host.uri }).domain(guest.name);
+const directory = join(host.directory, 'backup');
+await mkdir(directory);
+await chmod(directory, 0o777);
+const backupXml = `<domainbackup mode='pull'>
+  <server transport='unix' socket='${join(directory, 'nbd')}'/>
+  <disks><disk name='vda' backup='yes' type='file'><scratch file='${join(directory, 'scratch')}'/></disk></disks>
+</domainbackup>`;
+await guest.start();
 
 test('a second backup is told that the machine is busy; whoever waits for the job to end begins then', async () => {
   await domain.beginBackup({ backupXml });

@@ -3,30 +3,18 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode } from '@holdfast/base';
-import { type LibvirtHost, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
-import type { Domain } from './domain.ts';
+import { libvirtHostForTests } from '@holdfast/testing/guests';
 import { Libvirt } from './libvirt.ts';
 
-let host: LibvirtHost;
-let guest: TinyGuest;
-let domain: Domain;
-let directory: string;
-
-before(async () => {
-  host = await startLibvirtHost();
-  guest = await host.makeGuest({ disks: [{ format: 'qcow2' }, { format: 'raw' }] });
-  domain = await new Libvirt({ uri: host.uri }).domain(guest.name);
-  directory = join(host.directory, 'backup');
-  await mkdir(directory);
-  await chmod(directory, 0o777); // QEMU, which is not root, makes socket and scratch file
-});
-
-after(async () => {
-  await host[Symbol.asyncDispose]();
-});
+const host = await libvirtHostForTests();
+const guest = await host.makeGuest({ disks: [{ format: 'qcow2' }, { format: 'raw' }] });
+const domain = await new Libvirt({ uri: host.uri }).domain(guest.name);
+const directory = join(host.directory, 'backup');
+await mkdir(directory);
+await chmod(directory, 0o777); // QEMU, which is not root, makes socket and scratch file
 
 /** Of vda alone; with a checkpoint of it when one is named, and of the raw vdb too when asked for. */
 function documents(options: { since?: string; checkpoint?: string; raw?: boolean } = {}) {

@@ -1,26 +1,14 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { hasCode } from '@holdfast/base';
-import { type LibvirtHost, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
-import type { Domain } from './domain.ts';
+import { libvirtHostForTests } from '@holdfast/testing/guests';
 import { Libvirt } from './libvirt.ts';
 
-let host: LibvirtHost;
-let libvirt: Libvirt;
-let guest: TinyGuest;
-let domain: Domain;
-
-before(async () => {
-  host = await startLibvirtHost();
-  libvirt = new Libvirt({ uri: host.uri });
-  guest = await host.makeGuest({ name: 'web 1', writer: 'off' });
-  await host.makeGuest({ name: '1', writer: 'off', agent: false });
-  domain = await libvirt.domain('web 1');
-});
-
-after(async () => {
-  await host[Symbol.asyncDispose]();
-});
+const host = await libvirtHostForTests();
+const libvirt = new Libvirt({ uri: host.uri });
+const guest = await host.makeGuest({ name: 'web 1', writer: 'off' });
+await host.makeGuest({ name: '1', writer: 'off', agent: false });
+const domain = await libvirt.domain('web 1');
 
 test('machines are found by name and by UUID; a name of digits is no id', async () => {
   assert.deepEqual(

@@ -1,18 +1,14 @@
 import assert from 'node:assert/strict';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { hasCode } from '@holdfast/base';
-import { type LibvirtHost, startLibvirtHost } from '@holdfast/testing/guests';
+import { libvirtHostForTests } from '@holdfast/testing/guests';
 import type { Domain } from './domain.ts';
 import { describeDomain } from './domain-xml/domain-description.ts';
 import { editDomain } from './domain-xml/edit-domain.ts';
 import { captureGuestState, type GuestStateFile, placeGuestState } from './guest-state.ts';
 import { Libvirt } from './libvirt.ts';
-
-let host: LibvirtHost;
-let libvirt: Libvirt;
-let original: Domain;
 
 /** Real firmware and a real TPM: libvirt makes their state at the first start. */
 const xml = `<domain type='qemu'>
@@ -25,15 +21,9 @@ const xml = `<domain type='qemu'>
   </devices>
 </domain>`;
 
-before(async () => {
-  host = await startLibvirtHost();
-  libvirt = new Libvirt({ uri: host.uri });
-  original = await libvirt.define({ xml });
-});
-
-after(async () => {
-  await host[Symbol.asyncDispose]();
-});
+const host = await libvirtHostForTests();
+const libvirt = new Libvirt({ uri: host.uri });
+const original = await libvirt.define({ xml });
 
 async function descriptionOf(domain: Domain) {
   return describeDomain(await domain.xml({ which: 'stored' }));

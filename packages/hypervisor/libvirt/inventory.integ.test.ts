@@ -1,30 +1,21 @@
 import assert from 'node:assert/strict';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { hasCode, MiB } from '@holdfast/base';
-import { type LibvirtHost, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
+import { libvirtHostForTests } from '@holdfast/testing/guests';
 import { run } from '../testing/scratch-directory.ts';
 import { describeDomain } from './domain-xml/domain-description.ts';
 import { editDomain } from './domain-xml/edit-domain.ts';
 import { sample } from './domain-xml/sample-fixture.ts';
 import { Libvirt } from './libvirt.ts';
 
-let host: LibvirtHost;
-let libvirt: Libvirt;
-let guest: TinyGuest;
-
-before(async () => {
-  host = await startLibvirtHost({ remote: true });
-  libvirt = new Libvirt({ uri: host.uri });
-  const cdrom = "<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>";
-  const card = "<controller type='sata'/><interface type='user'><mac address='52:54:00:0a:0b:0c'/></interface>";
-  guest = await host.makeGuest({ name: 'db', disks: [{ format: 'qcow2' }, { format: 'raw' }], devices: cdrom + card });
-});
-
-after(async () => {
-  await host[Symbol.asyncDispose]();
-});
+const host = await libvirtHostForTests({ remote: true });
+const libvirt = new Libvirt({ uri: host.uri });
+const cdrom = "<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>";
+const card = "<controller type='sata'/><interface type='user'><mac address='52:54:00:0a:0b:0c'/></interface>";
+const disks = [{ format: 'qcow2' }, { format: 'raw' }] as const;
+const guest = await host.makeGuest({ name: 'db', disks, devices: cdrom + card });
 
 async function entryOf(name: string, from = libvirt) {
   const found = (await from.inventory()).find((entry) => entry.name === name);

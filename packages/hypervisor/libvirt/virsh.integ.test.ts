@@ -2,24 +2,15 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { hasCode } from '@holdfast/base';
-import { type LibvirtHost, startLibvirtHost } from '@holdfast/testing/guests';
+import { libvirtHostForTests } from '@holdfast/testing/guests';
 import { Virsh } from './virsh.ts';
 
-let host: LibvirtHost;
-let virsh: Virsh;
-
-before(async () => {
-  host = await startLibvirtHost();
-  virsh = new Virsh(host.uri);
-});
-
-after(async () => {
-  await host[Symbol.asyncDispose]();
-});
+const host = await libvirtHostForTests();
+const virsh = new Virsh(host.uri);
 
 test('calls together: each has its own outcome, and one that fails keeps none from being made', async () => {
   const outcomes = await virsh.runTogether([

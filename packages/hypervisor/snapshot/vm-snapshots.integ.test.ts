@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hasCode, systemClock } from '@holdfast/base';
-import { type LibvirtHost, readJournals, startLibvirtHost, type TinyGuest } from '@holdfast/testing/guests';
-import { type Domain, Libvirt } from '../libvirt/index.ts';
+import { hasCode } from '@holdfast/base';
+import { proveJournals } from '@holdfast/testing/guests';
+import { Libvirt } from '../libvirt/index.ts';
 import { openElsewhere, run } from '../testing/scratch-directory.ts';
 import {
   cloneSnapshot,
@@ -13,26 +13,10 @@ import {
   deleteVmSnapshot,
   listVmSnapshots,
   readQcow2Snapshots,
-  SnapshotJournal,
 } from './index.ts';
+import { startSnapshotBed, usual } from './snapshot-fixture.ts';
 
-let host: LibvirtHost;
-let guest: TinyGuest;
-let domain: Domain;
-let journal: SnapshotJournal;
-
-before(async () => {
-  host = await startLibvirtHost();
-  journal = new SnapshotJournal({ stateDirectory: join(host.directory, 'state') });
-  guest = await host.makeGuest({ disks: [{ format: 'qcow2' }, { format: 'qcow2' }], writer: 5 });
-  domain = await new Libvirt({ uri: host.uri }).domain(guest.name);
-});
-
-after(async () => {
-  await host[Symbol.asyncDispose]();
-});
-
-const usual = { consistency: 'prefer', agentTimeoutMs: 10_000, allowStall: false, clock: systemClock } as const;
+const { host, guest, domain, journal } = await startSnapshotBed();
 
 /** New images of what the disks were at the snapshot. */
 async function clones(snapshot: string): Promise<readonly string[]> {
@@ -46,12 +30,10 @@ async function clones(snapshot: string): Promise<readonly string[]> {
 }
 
 async function assertInStep(images: readonly string[], { frozen }: { readonly frozen: boolean }): Promise<void> {
-  const [first, second] = await readJournals(images);
-  assert.ok(first && second);
-  for (const { bad, gaps } of [first, second]) assert.deepEqual({ bad, gaps }, { bad: 0, gaps: 0 });
-  assert.ok([first.last, first.last - 1].includes(second.last), `${first.last} and ${second.last}`);
-  assert.ok(first.last > 0);
-  if (frozen) assert.deepEqual([first.needs_recovery, second.needs_recovery], [0, 0]);
+  const reports = await proveJournals(images);
+  assert.ok(reports[0].last > 0);
+  if (!frozen) return;
+  for (const { needs_recovery: isUnclean } of reports) assert.equal(isUnclean, 0);
 }
 
 test('a running machine: frozen, all disks of one moment, cloned while it runs, deleted while it runs', async () => {

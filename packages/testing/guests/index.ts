@@ -1,4 +1,5 @@
 export { type JournalReport, readJournals } from './guest-images.ts';
+export { libvirtHostForTests, proveJournals } from './guest-tests.ts';
 export { type LibvirtHost, startLibvirtHost } from './libvirt-host.ts';
 export {
   type GuestDisk,

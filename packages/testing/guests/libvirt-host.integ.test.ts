@@ -1,19 +1,11 @@
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type LibvirtHost, readJournals, startLibvirtHost } from './index.ts';
+import { libvirtHostForTests, proveJournals, startLibvirtHost } from './index.ts';
 
-let host: LibvirtHost;
-
-before(async () => {
-  host = await startLibvirtHost();
-});
-
-after(async () => {
-  await host[Symbol.asyncDispose]();
-});
+const host = await libvirtHostForTests();
 
 test('a guest writes to both disks, also without its libvirtd, until QEMU is killed: its journals are whole and in step', async () => {
   const guest = await host.makeGuest({ disks: [{ format: 'qcow2' }, { format: 'raw' }] });
@@ -24,13 +16,9 @@ test('a guest writes to both disks, also without its libvirtd, until QEMU is kil
   await guest.waitForAgent();
   await host.killQemu(guest.name);
   while ((await host.virsh('domstate', guest.name)).trim() !== 'shut off') await sleep(50);
-  const [first, second, ...none] = await readJournals(guest.images);
-  assert.ok(first && second && none.length === 0);
-  for (const { bad, gaps, records, first: number } of [first, second]) {
-    assert.deepEqual({ bad, gaps, number }, { bad: 0, gaps: 0, number: 1 });
-    assert.ok(records > 0);
-  }
-  assert.ok([first.last, first.last - 1].includes(second.last), `${first.last} and ${second.last}`);
+  const reports = await proveJournals(guest.images);
+  assert.equal(reports.length, 2);
+  for (const { records } of reports) assert.ok(records > 0);
   await guest.undefine();
   assert.equal((await host.virsh('list', '--all', '--name')).trim(), '');
 });
