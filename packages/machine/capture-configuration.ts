@@ -49,5 +49,8 @@ export async function captureConfiguration(request: {
 
 /** As points keep it. */
 export function sourceOf(source: DiskSource): GuestDiskSource {
-  return source.kind === 'none' ? { kind: 'other', name: 'none' } : source;
+  if (source.kind === 'none') return { kind: 'other', name: 'none' };
+  if (source.kind !== 'volume') return source;
+  const { kind, pool, volume } = source;
+  return { kind, pool, volume };
 }

@@ -5,7 +5,7 @@
  */
 import { hasCode } from '@holdfast/base';
 import { listImageBitmaps, removeImageBitmap } from '@holdfast/hypervisor/bitmaps';
-import { type Domain, type LiveImage, liveBitmaps, removeLiveBitmap } from '@holdfast/hypervisor/libvirt';
+import { type Domain, type DomainDisk, type LiveImage, liveBitmaps, removeLiveBitmap } from '@holdfast/hypervisor/libvirt';
 import { isOwnCheckpoint } from './backup-base.ts';
 
 /**
@@ -102,8 +102,8 @@ export async function removeUnfinishedCheckpoint(domain: Domain, checkpoint: str
 
 /** By target of the disk. */
 export function bitmapsByDisk(
-  disks: readonly { readonly target: string; readonly source: { readonly kind: string; readonly path?: string } }[],
+  disks: readonly Pick<DomainDisk, 'target' | 'alias'>[],
   images: ReadonlyMap<string, LiveImage>,
 ): ReadonlyMap<string, LiveImage['bitmaps']> {
-  return new Map(disks.map(({ target, source }) => [target, images.get(source.path ?? '')?.bitmaps ?? []]));
+  return new Map(disks.map(({ target, alias }) => [target, images.get(alias ?? '')?.bitmaps ?? []]));
 }

@@ -65,7 +65,7 @@ export async function backupRunningMachine(work: MachineBackupWork): Promise<Mac
   });
   await removeStaleCheckpoints({ domain, mark, keep: base.checkpoint, seen: { checkpoints, images }, signal });
   const configuration = await captureConfiguration({ domain, description, signal });
-  const sizes = disks.map(({ source }) => ('path' in source ? images.get(source.path)?.sizeBytes : undefined));
+  const sizes = disks.map(({ alias = '' }) => images.get(alias)?.sizeBytes);
   await using scratch = await makeScratch({
     parent: options.scratchDirectory,
     owner: processOwner(liveXml),

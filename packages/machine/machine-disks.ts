@@ -1,6 +1,6 @@
 /** Which disks of a machine a backup takes. */
 import { HoldfastError } from '@holdfast/base';
-import type { DomainDescription, DomainDisk } from '@holdfast/hypervisor/libvirt';
+import { type DomainDescription, type DomainDisk, pathOf } from '@holdfast/hypervisor/libvirt';
 
 /** `primary` is the first disk of the definition. */
 export type DiskSelection = 'all' | 'primary' | readonly string[];
@@ -34,9 +34,9 @@ export function isTracked({ format, readonly }: DomainDisk): boolean {
   return format === 'qcow2' && !readonly;
 }
 
-/** Paths of all its images that can have bitmaps. */
+/** Paths of all its images that can have bitmaps. Volumes of pools must have been located. */
 export function trackedImages({ disks }: DomainDescription): readonly string[] {
-  return disks.filter(isTracked).flatMap(({ source }) => ('path' in source ? [source.path] : []));
+  return disks.filter(isTracked).flatMap(({ source }) => pathOf(source) ?? []);
 }
 
 function notFound({ name, disks }: DomainDescription, detail: string): HoldfastError {

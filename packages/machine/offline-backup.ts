@@ -15,6 +15,7 @@ import {
   type DomainDisk,
   type DomainStatus,
   imageSource,
+  pathOf,
   redefinedCheckpointXml,
 } from '@holdfast/hypervisor/libvirt';
 import { type BackupBase, checkpointMark, chooseBase, type DiskBitmap, newCheckpointName } from './backup-base.ts';
@@ -47,9 +48,10 @@ type Prepared = {
 /** @throws see backupMachine; vm_started, vm_unsupported (a disk that is no file or device of this host) */
 export async function backupStoppedMachine(work: MachineBackupWork): Promise<MachineBackupOutcome> {
   const { options, domain } = work;
-  const { repository, resource, isFull, signal } = options;
+  const { libvirt, repository, resource, isFull, signal } = options;
   const warnings = await lessThanQuiet(work);
-  const stored = describeDomain(await domain.xml({ which: 'stored', signal }));
+  const definition = describeDomain(await domain.xml({ which: 'stored', signal }));
+  const stored = await libvirt.locateVolumes(definition, { signal });
   const images: Image[] = [];
   for (const disk of selectMachineDisks(stored, options.disks)) images.push(await lookAt(stored, disk, signal));
   const disks = images.map(({ disk }) => disk);
@@ -124,13 +126,13 @@ function hasShutDown({ reason }: DomainStatus): boolean {
 
 async function lookAt({ name }: DomainDescription, disk: DomainDisk, signal: AbortSignal | undefined): Promise<Image> {
   const { source, format = 'raw' } = disk;
-  if ((source.kind !== 'file' && source.kind !== 'block') || (format !== 'qcow2' && format !== 'raw')) {
+  const path = pathOf(source);
+  if (path === undefined || (format !== 'qcow2' && format !== 'raw')) {
     const detail = `Disk ${disk.target} of ${name} is ${format} on ${source.kind}, which is read only while the machine runs.`;
     throw new HoldfastError('vm_unsupported', detail, {
       remedy: 'Start the machine, or leave this disk out with --disks.',
     });
   }
-  const { path } = source;
   if (format === 'raw') return { disk: { ...disk, backing: [] }, path, format, bitmaps: [] };
   const bitmaps = await listImageBitmaps({ path, signal });
   const below = await layersBelow({ path, signal });

@@ -4,7 +4,7 @@ export type { CallOptions, Domain } from './domain.ts';
 export type { DomainCheckpoints } from './domain-checkpoints.ts';
 export type { DomainLayers } from './domain-layers.ts';
 export { type DomainState, type DomainStatus, isActive } from './domain-state.ts';
-export type { ChainImage, DiskSource, DomainDisk } from './domain-xml/disk.ts';
+export { type ChainImage, type DiskSource, type DomainDisk, pathOf } from './domain-xml/disk.ts';
 export { type AgentChannel, describeDomain, type DomainDescription } from './domain-xml/domain-description.ts';
 export { type ProcessOwner, processOwner } from './domain-xml/process-owner.ts';
 export { type DiskPlace, type DomainChanges, editDomain } from './domain-xml/edit-domain.ts';

@@ -2,9 +2,10 @@
 import { HoldfastError } from '@holdfast/base';
 import { type ConnectionUri, parseConnectionUri } from './connection-uri.ts';
 import { type CallOptions, Domain } from './domain.ts';
-import { describeDomain } from './domain-xml/domain-description.ts';
+import type { DomainDisk } from './domain-xml/disk.ts';
+import { describeDomain, type DomainDescription } from './domain-xml/domain-description.ts';
 import { type DomainInventory, takeInventory } from './inventory.ts';
-import { listStoragePools, type StoragePool } from './storage-pools.ts';
+import { listStoragePools, type StoragePool, volumePath } from './storage-pools.ts';
 import { Virsh } from './virsh.ts';
 
 export type DomainName = { readonly name: string; readonly uuid: string };
@@ -57,6 +58,23 @@ export class Libvirt {
 
   async storagePools({ signal }: CallOptions = {}): Promise<readonly StoragePool[]> {
     return await listStoragePools({ virsh: this.#virsh, signal });
+  }
+
+  /**
+   * The same description with the paths of those disks that are volumes of a pool, where they lie on this host (as those
+   * of Ceph do not). Drives of removable media stay as they are: their pools need not be there.
+   * @throws libvirt_failed (a pool that is not active, or is gone, or has no such volume), libvirt_remote
+   */
+  async locateVolumes(description: DomainDescription, { signal }: CallOptions = {}): Promise<DomainDescription> {
+    this.refuseRemote();
+    const disks: DomainDisk[] = [];
+    for (const disk of description.disks) {
+      const { source, device } = disk;
+      const isWanted = source.kind === 'volume' && device !== 'cdrom' && device !== 'floppy';
+      const path = isWanted ? await volumePath({ virsh: this.#virsh, ...source, signal }) : undefined;
+      disks.push(isWanted && path !== undefined ? { ...disk, source: { ...source, path } } : disk);
+    }
+    return { ...description, disks };
   }
 
   /**

@@ -15,7 +15,8 @@ export type LiveImage = {
 };
 
 /**
- * By path of the topmost image of each drive; images without a path (Ceph) are left out, as are empty drives.
+ * The topmost image of each disk, by the disk's alias: wherever the image lies, and whatever the definition calls it. Empty
+ * drives are left out.
  * @throws qemu_failed, vm_state_invalid when the machine does not run
  */
 export async function liveBitmaps(
@@ -24,11 +25,11 @@ export async function liveBitmaps(
 ): Promise<ReadonlyMap<string, LiveImage>> {
   const drives = list(await domain.monitor({ command: 'query-block', signal }));
   return new Map(
-    drives.flatMap(({ inserted }): [string, LiveImage][] => {
+    drives.flatMap(({ qdev, inserted }): [string, LiveImage][] => {
       const { 'node-name': node, image, 'dirty-bitmaps': bitmaps } = record(inserted);
-      const { filename, 'virtual-size': sizeBytes } = record(image);
-      if (typeof node !== 'string' || typeof filename !== 'string' || typeof sizeBytes !== 'number') return [];
-      return [[filename, { node, sizeBytes, bitmaps: list(bitmaps).flatMap(describe) }]];
+      const { 'virtual-size': sizeBytes } = record(image);
+      if (typeof qdev !== 'string' || typeof node !== 'string' || typeof sizeBytes !== 'number') return [];
+      return [[aliasOf(qdev), { node, sizeBytes, bitmaps: list(bitmaps).flatMap(describe) }]];
     }),
   );
 }
@@ -39,6 +40,11 @@ export async function removeLiveBitmap(
   { node, bitmap, signal }: { readonly node: string; readonly bitmap: string } & CallOptions,
 ): Promise<void> {
   await domain.monitor({ command: 'block-dirty-bitmap-remove', args: { node, name: bitmap }, signal });
+}
+
+/** `sata0-0-0`, or a place below it where the drive is a device inside another: `/machine/peripheral/virtio-disk0/virtio-backend`. */
+function aliasOf(device: string): string {
+  return /^\/machine\/peripheral\/([^/]+)/.exec(device)?.[1] ?? device;
 }
 
 /** Those without a name are QEMU's own, of a running job. */

@@ -1,4 +1,5 @@
 /** The storage pools of a libvirt: where disks of machines can lie. */
+import { isAbsolute } from 'node:path';
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { attribute, elementAt, parseRoot, textOf } from './domain-xml/document.ts';
 import type { Virsh } from './virsh.ts';
@@ -44,6 +45,18 @@ async function readPools(options: PoolsOptions): Promise<readonly StoragePool[]>
     pools.push({ ...describePool(xml), active: active.includes(name) });
   }
   return pools;
+}
+
+/** Where a volume lies on the host; undefined for one that is no file or device there. @throws libvirt_failed */
+export async function volumePath(
+  request: { readonly pool: string; readonly volume: string } & PoolsOptions,
+): Promise<string | undefined> {
+  const { virsh, pool, volume, signal } = request;
+  const doing = `find the volume ${volume} in the pool ${pool}`;
+  const output = await virsh.run({ args: ['vol-path', '--pool', pool, '--vol', volume], doing, signal });
+  // Names may end with a space.
+  const path = output.replace(/\n+$/, '');
+  return isAbsolute(path) ? path : undefined;
 }
 
 function describePool(xml: string): Omit<StoragePool, 'active'> {

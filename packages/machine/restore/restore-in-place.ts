@@ -114,10 +114,11 @@ export async function withImagesBelow(request: {
 /** With their bitmaps in the disks that stay: each would cost the machine's writes for ever. @returns what to tell the user */
 async function removeCheckpoints(
   domain: Domain,
-  { signal }: { readonly signal?: AbortSignal | undefined },
+  { libvirt, signal }: RestoreInPlaceOptions,
 ): Promise<readonly string[]> {
-  const images = trackedImages(describeDomain(await domain.xml({ which: 'stored', signal })));
+  const description = describeDomain(await domain.xml({ which: 'stored', signal }));
   try {
+    const images = trackedImages(await libvirt.locateVolumes(description, { signal }));
     await removeStoppedCheckpoints({ domain, images, isStale: () => true });
     return [];
   } catch (error) {

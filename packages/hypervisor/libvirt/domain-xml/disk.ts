@@ -6,8 +6,8 @@ export type DiskSource =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'block'; readonly path: string }
   | { readonly kind: 'rbd'; readonly pool: string; readonly image: string; readonly snapshot?: string }
-  /** A volume of a libvirt storage pool. */
-  | { readonly kind: 'volume'; readonly pool: string; readonly volume: string }
+  /** A volume of a libvirt storage pool. The XML does not tell where it lies: `Libvirt.locateVolumes` does. */
+  | { readonly kind: 'volume'; readonly pool: string; readonly volume: string; readonly path?: string }
   /** Other network protocols, directories, vhost-user and so on: `name` is for people. */
   | { readonly kind: 'other'; readonly name: string }
   /** A drive without a medium. */
@@ -19,6 +19,8 @@ export type ChainImage = { readonly source: DiskSource; readonly format: string 
 export type DomainDisk = {
   /** `vda`: names it among the machine's disks. */
   readonly target: string;
+  /** `virtio-disk0`: libvirt's and QEMU's name of the device; only a live definition tells it. */
+  readonly alias: string | undefined;
   readonly device: 'disk' | 'lun' | 'cdrom' | 'floppy';
   readonly bus: string | undefined;
   readonly readonly: boolean;
@@ -42,6 +44,7 @@ export function describeDisk(disk: Element): DomainDisk {
   }
   return {
     target: name,
+    alias: attribute(elementAt(disk, 'alias'), 'name'),
     device,
     bus: attribute(target, 'bus'),
     readonly: device === 'cdrom' || elementAt(disk, 'readonly') !== undefined,
@@ -51,6 +54,11 @@ export function describeDisk(disk: Element): DomainDisk {
     serial: textOf(elementAt(disk, 'serial')),
     backing: describeBacking(disk),
   };
+}
+
+/** Where it lies on its host; undefined where it is no file or device there, or nobody has located it. */
+export function pathOf(source: DiskSource): string | undefined {
+  return 'path' in source ? source.path : undefined;
 }
 
 /** Of a disk, or of a `backingStore`, which is built alike. */

@@ -1,0 +1,75 @@
+/** A disk that the definition names as a volume of a storage pool, and not by a path. */
+import assert from 'node:assert/strict';
+import { chmod, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { hasCode } from '@holdfast/base';
+import { listImageBitmaps } from '@holdfast/hypervisor/bitmaps';
+import { guestConfigurationOf } from './guest-configuration.ts';
+import { checkpointNames, kinds, runInGuest, startMachineBed } from './machine-fixture.ts';
+
+const bed = await startMachineBed({
+  disks: [{ format: 'qcow2' }],
+  writer: 'off',
+  devicesOn: async ({ directory, virsh }) => {
+    const pool = join(directory, 'pool');
+    await mkdir(pool);
+    await chmod(pool, 0o777);
+    await virsh('pool-define-as', 'disks', 'dir', '--target', pool);
+    await virsh('pool-start', 'disks');
+    await virsh('vol-create-as', 'disks', 'its data.qcow2', '16M', '--format', 'qcow2');
+    return `<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/>
+      <source pool='disks' volume='its data.qcow2'/><target dev='vdb' bus='virtio'/></disk>`;
+  },
+});
+const { guest, host } = bed;
+const volume = join(host.directory, 'pool/its data.qcow2');
+const images = [...guest.images, volume];
+const domain = await bed.libvirt.domain('web');
+await guest.start();
+
+/** A point after the guest wrote to the volume. */
+async function changedPoint(place: number): Promise<readonly string[]> {
+  await runInGuest(domain, `dd if=/dev/urandom of=/dev/vdb bs=64k seek=${place} count=3 conv=fsync 2>&1`);
+  await domain.pause();
+  const point = await bed.exactPoint(images);
+  await domain.resume();
+  return kinds(point);
+}
+
+const bothIncremental = ['vda incremental', 'vdb incremental'];
+
+test('while the machine runs, increments are made of it', async () => {
+  assert.deepEqual(await changedPoint(0), ['vda full', 'vdb full']);
+  assert.deepEqual(await changedPoint(20), bothIncremental);
+  const { point } = await bed.backup();
+  const [, vdb] = point.manifest.disks;
+  assert.equal(vdb?.counters.read_bytes, 0, 'nothing was written since');
+  const configuration = await guestConfigurationOf({ repository: bed.repository, point });
+  assert.deepEqual(configuration?.disks[1]?.source, { kind: 'volume', pool: 'disks', volume: 'its data.qcow2' });
+});
+
+test('off, the volume is found by its pool, and the chain goes on', async () => {
+  await runInGuest(domain, 'dd if=/dev/urandom of=/dev/vdb bs=64k seek=40 count=3 conv=fsync 2>&1');
+  await guest.destroy();
+  assert.deepEqual(kinds(await bed.exactPoint(images)), bothIncremental);
+  assert.deepEqual(kinds(await bed.exactPoint(images)), bothIncremental);
+  const bitmaps = await listImageBitmaps({ path: volume });
+  assert.deepEqual(
+    bitmaps.map(({ name }) => name),
+    await checkpointNames(host),
+  );
+  await guest.start();
+  assert.deepEqual(await changedPoint(60), bothIncremental);
+});
+
+test('off, and the pool is not there: no point, with the reason', async () => {
+  await guest.destroy();
+  await host.virsh('pool-destroy', 'disks');
+  await assert.rejects(
+    bed.backup(),
+    (error) => hasCode(error, 'libvirt_failed') && /its data.qcow2 in the pool disks: .*not active/.test(error.message),
+  );
+  await host.virsh('pool-start', 'disks');
+  assert.deepEqual(kinds(await bed.exactPoint(images)), bothIncremental);
+});
