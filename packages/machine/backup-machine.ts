@@ -12,6 +12,7 @@ import { claimMachine, type MachineClaim } from './machine-claim.ts';
 import type { DiskSelection } from './machine-disks.ts';
 import { backupStoppedMachine } from './offline-backup.ts';
 import type { ConsistencyPolicy } from './quiesce.ts';
+import type { HeldGuest } from './work-record.ts';
 
 export type MachineBackupOptions = {
   readonly libvirt: Libvirt;
@@ -48,8 +49,8 @@ export type MachineBackupWork = {
   readonly domain: Domain;
   readonly claim: MachineClaim;
   readonly status: DomainStatus;
-  /** The guest may be frozen by somebody before us, and its agent does not answer. */
-  readonly frozenSince: string | null;
+  /** By somebody before us, whose guest does not answer. */
+  readonly held: HeldGuest;
 };
 
 /**
@@ -61,9 +62,9 @@ export async function backupMachine(options: MachineBackupOptions): Promise<Mach
   const { libvirt, machine, stateDirectory, signal } = options;
   const domain = await libvirt.domain(machine, { signal });
   await using claim = await claimMachine({ stateDirectory, uuid: domain.uuid, name: domain.name });
-  const { told, frozenSince } = await settleMachine({ domain, claim, signal });
+  const { told, held } = await settleMachine({ domain, claim, signal });
   const status = await domain.status({ signal });
-  const outcome = await backupInState({ options, domain, claim, status, frozenSince });
+  const outcome = await backupInState({ options, domain, claim, status, held });
   return { ...outcome, warnings: [...told, ...outcome.warnings] };
 }
 

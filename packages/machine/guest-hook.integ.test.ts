@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { settleLeftovers } from './leftovers.ts';
+import { claimMachine, recordPath } from './machine-claim.ts';
 import { isCode, runInGuest, startMachineBed } from './machine-fixture.ts';
+import { readWorkRecord } from './work-record.ts';
 
 const bed = await startMachineBed({ writer: 'off' });
 await bed.guest.start();
@@ -64,4 +67,53 @@ test('never: nobody in the guest is disturbed', async () => {
   const { point } = await bed.backup({ consistency: 'never' });
   assert.equal(point.manifest.consistency, 'crash');
   assert.equal(await inGuest('cat /tmp/calls'), '');
+});
+
+test('whoever dies while it waits has left word of it: the next command calls it with thaw, once the guest is thawed', async () => {
+  await installHook('[ "$1" = thaw ] || exec sleep 1');
+  const { libvirt, stateDirectory } = bed;
+  const path = recordPath(stateDirectory, domain.uuid);
+  const backup = bed.backup();
+  await inGuest('until grep -q freeze /tmp/calls; do sleep 0.1; done');
+  const word = await readWorkRecord(path);
+  await backup;
+  assert.equal(await readWorkRecord(path), undefined);
+  assert.ok(word);
+  assert.deepEqual(word.open_hook, { path: '/etc/holdfast/quiesce', timeout_ms: 20_000 });
+  assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw');
+  {
+    await using claim = await claimMachine({ stateDirectory, uuid: domain.uuid, name: 'web' });
+    await claim.record({ ...word, frozen_since: word.started_at });
+  }
+  await domain.agent.freeze({ timeoutMs: 10_000 });
+  const told = await settleLeftovers({ libvirt, stateDirectory });
+  assert.match(told.join('\n'), /it is thawed\.\nThe hook in web may have been waiting; it is told that the backup is over/);
+  assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw\nthaw');
+  assert.deepEqual(await settleLeftovers({ libvirt, stateDirectory }), []);
+});
+
+test('a hook that cannot be told either is not asked again and again', async () => {
+  await installHook('[ "$1" = freeze ] || { echo "all gone" >&2; exit 3; }');
+  const { libvirt, stateDirectory } = bed;
+  const left = {
+    uri: libvirt.uri.text,
+    uuid: domain.uuid,
+    name: 'web',
+    pid: 1,
+    started_at: '2026-11-01T10:00:00.000Z',
+    frozen_since: null,
+    open_hook: { path: '/etc/holdfast/quiesce', timeout_ms: 20_000 },
+    scratch: null,
+  };
+  const die = async (): Promise<void> => {
+    await using claim = await claimMachine({ stateDirectory, uuid: domain.uuid, name: 'web' });
+    await claim.record(left);
+  };
+  await die();
+  const [told] = await settleLeftovers({ libvirt, stateDirectory });
+  assert.match(told ?? '', /hook in web was not told that the backup is over: .* thaw ended with 3: all gone/);
+  assert.deepEqual(await settleLeftovers({ libvirt, stateDirectory }), []);
+  await die();
+  await bed.guest.destroy();
+  assert.deepEqual(await settleLeftovers({ libvirt, stateDirectory }), [], 'a machine that is off holds nothing');
 });

@@ -1,14 +1,15 @@
 /**
- * What a process left behind that died while it backed a machine up: a guest that may be frozen, a backup job that eats
- * scratch space, its files. Called at the start of every command that has to do with machines.
+ * What a process left behind that died while it backed a machine up: a guest that may be frozen, a hook in it that waits, a
+ * backup job that eats scratch space, its files. Called at the start of every command that has to do with machines.
  */
 import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { hasCode, systemErrorCode } from '@holdfast/base';
-import { type Domain, type Libvirt, pause, thawUntilThawed } from '@holdfast/hypervisor/libvirt';
+import { HoldfastError, hasCode, systemErrorCode } from '@holdfast/base';
+import { type Domain, isActive, type Libvirt, pause, thawUntilThawed } from '@holdfast/hypervisor/libvirt';
+import { callGuestHook } from './guest-hook.ts';
 import { claimMachine, claimsDirectory, type MachineClaim, recordPath } from './machine-claim.ts';
 import { isScratchDirectory } from './scratch.ts';
-import { readWorkRecord, type WorkRecord } from './work-record.ts';
+import { type HeldGuest, readWorkRecord, type WorkRecord } from './work-record.ts';
 
 /** An agent that hangs must not keep a command waiting; the record stays, and the next one tries again. */
 const THAW_LIMIT_MS = 10_000;
@@ -48,8 +49,8 @@ const POLL_MS = 200;
 
 export type Settled = {
   readonly told: readonly string[];
-  /** Set when the guest may be frozen all the same: its agent does not answer. The record stays. */
-  readonly frozenSince: string | null;
+  /** As it was, when the guest may be frozen all the same: its agent does not answer. The record stays. */
+  readonly held: HeldGuest;
 };
 
 /** The same for one machine that is claimed. Also ends a job of ours that nobody recorded. */
@@ -61,15 +62,15 @@ export async function settleMachine(options: {
   const { domain, claim, signal } = options;
   const { left } = claim;
   const told: string[] = [];
-  let frozenSince = left?.frozen_since ?? null;
+  const frozenSince = left?.frozen_since ?? null;
+  let isThawed = true;
   if (frozenSince !== null) {
-    const isThawed = await thawUntilThawed({ domain, timeoutMs: THAW_LIMIT_MS, signal });
+    isThawed = await thawUntilThawed({ domain, timeoutMs: THAW_LIMIT_MS, signal });
     told.push(
       isThawed
         ? `${domain.name} may have been frozen since ${frozenSince}; it is thawed.`
         : `${domain.name} may be frozen since ${frozenSince}, and its guest agent does not answer.`,
     );
-    if (isThawed) frozenSince = null;
   }
   const socket = await findJob({ domain, left, signal });
   if (socket !== undefined && isScratchDirectory(dirname(socket))) {
@@ -77,8 +78,33 @@ export async function settleMachine(options: {
     await rm(dirname(socket), { recursive: true, force: true });
     told.push(`A backup of ${domain.name} that nobody reads any more was ended.`);
   }
-  if (left && frozenSince === null) await forget(claim);
-  return { told, frozenSince };
+  if (!left || !isThawed) return { told, held: left ?? released };
+  told.push(...(await releaseHook({ domain, left, signal })));
+  await forget(claim);
+  return { told, held: released };
+}
+
+const released: HeldGuest = { frozen_since: null, open_hook: null };
+
+/**
+ * Tried once: what a hook holds ends by itself (docs/guest-hooks.md). A guest that is still frozen could not run it.
+ * @returns what to tell the user
+ */
+async function releaseHook(request: {
+  readonly domain: Domain;
+  readonly left: WorkRecord;
+  readonly signal: AbortSignal | undefined;
+}): Promise<readonly string[]> {
+  const { domain, left, signal } = request;
+  if (left.open_hook === null || !isActive((await domain.status({ signal })).state)) return [];
+  const { path, timeout_ms: timeoutMs } = left.open_hook;
+  try {
+    await callGuestHook({ agent: domain.agent, hook: { path, timeoutMs }, phase: 'thaw', signal });
+    return [`The hook in ${domain.name} may have been waiting; it is told that the backup is over.`];
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    return [`The hook in ${domain.name} was not told that the backup is over: ${error.message}`];
+  }
 }
 
 /**

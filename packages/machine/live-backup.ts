@@ -101,13 +101,13 @@ async function begin(prepared: Prepared, base: BackupBase): Promise<Begun> {
   const { work, record } = prepared;
   const { options, domain, status } = work;
   const { consistency: policy, hook, repository, signal } = options;
-  const quiet = await quiesce({ domain, status, policy, hook, signal });
+  const quiet = await quiesce({ domain, status, policy, hook, record, signal });
   const warnings = [...quiet.warnings];
   let begun: { base: BackupBase; frozen: Freeze };
   try {
     begun = await beginOrInFull(prepared, base, quiet);
   } finally {
-    if (quiet.isHookOpen) warnings.push(...(await closeHook({ domain, hook })));
+    if (quiet.isHookOpen) warnings.push(...(await closeHook({ domain, hook, record })));
   }
   const takenAtMs = repository.clock.nowMs();
   const { freezeError, thawError } = begun.frozen;
@@ -213,12 +213,12 @@ async function undo({ work, job, record }: Prepared, error: unknown): Promise<vo
   if (job.checkpoint !== undefined) await removeUnfinishedCheckpoint(domain, job.checkpoint);
 }
 
-function recordOf({ options, domain, claim, frozenSince }: MachineBackupWork, scratch: string): FreezeRecord {
+function recordOf({ options, domain, claim, held }: MachineBackupWork, scratch: string): FreezeRecord {
   const { libvirt, repository } = options;
   return new FreezeRecord({
     domain,
     claim,
-    frozenSince,
+    held,
     work: {
       uri: libvirt.uri.text,
       uuid: domain.uuid,

@@ -134,7 +134,8 @@ test('a guest that a dead process left frozen is thawed by the next command, and
     await using claim = await claimMachine({ stateDirectory, uuid: domain.uuid, name: 'web' });
     const now = new Date().toISOString();
     const { name, uuid } = domain;
-    await claim.record({ uri: libvirt.uri.text, uuid, name, pid: 1, started_at: now, frozen_since: now, scratch });
+    const held = { frozen_since: now, open_hook: null };
+    await claim.record({ uri: libvirt.uri.text, uuid, name, pid: 1, started_at: now, ...held, scratch });
     await domain.agent.freeze({ timeoutMs: 10_000 });
     // As long as its holder lives, it is his.
     assert.deepEqual(await settleLeftovers({ libvirt, stateDirectory }), []);

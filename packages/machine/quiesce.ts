@@ -1,6 +1,7 @@
 /** How quiet a guest is at the moment of its point: what is asked for, what could be had, and why not more. */
 import { HoldfastError } from '@holdfast/base';
 import type { Domain, DomainStatus } from '@holdfast/hypervisor/libvirt';
+import type { FreezeRecord } from './freeze-record.ts';
 import { callGuestHook, type GuestHook } from './guest-hook.ts';
 
 /** `require`: no point without a frozen guest. `prefer`: as quiet as it goes. `never`: the guest is left alone. */
@@ -31,9 +32,10 @@ export async function quiesce(request: {
   readonly status: DomainStatus;
   readonly policy: ConsistencyPolicy;
   readonly hook: GuestHook;
+  readonly record: FreezeRecord;
   readonly signal?: AbortSignal | undefined;
 }): Promise<Quiet> {
-  const { domain, status, policy, hook, signal } = request;
+  const { domain, status, policy, hook, record, signal } = request;
   const { agent } = domain;
   if (policy === 'never') return leftAlone;
   try {
@@ -47,10 +49,12 @@ export async function quiesce(request: {
     return giveUpOrThrow(error, policy, leftAlone);
   }
   try {
+    await record.openHook(hook);
     const isHookDone = await callGuestHook({ agent, hook, phase: 'freeze', signal });
+    if (!isHookDone) await record.closeHook();
     return { canFreeze: true, isHookOpen: isHookDone, isHookDone, warnings: [] };
   } catch (error) {
-    if (!canGiveUp(error, policy)) await closeHook({ domain, hook });
+    if (!canGiveUp(error, policy)) await closeHook({ domain, hook, record });
     return giveUpOrThrow(error, policy, { ...leftAlone, canFreeze: true, isHookOpen: true });
   }
 }
@@ -59,15 +63,19 @@ export async function quiesce(request: {
 export async function closeHook({
   domain,
   hook,
+  record,
 }: {
   readonly domain: Domain;
   readonly hook: GuestHook;
+  readonly record: FreezeRecord;
 }): Promise<readonly string[]> {
   try {
     await callGuestHook({ agent: domain.agent, hook, phase: 'thaw' });
     return [];
   } catch (error) {
     return [`The hook in ${domain.name} was not told that the point is made: ${messageOf(error)}`];
+  } finally {
+    await record.closeHook();
   }
 }
 
