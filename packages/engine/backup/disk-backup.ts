@@ -1,25 +1,21 @@
 /**
- * One disk of a backup: plan, read, compare, store, map. Chunks run side by side in lanes; memory is a chunk buffer and
+ * One disk of a backup: plan, read, compare, store, map. Chunks (chunk-backup.ts) run side by side in lanes; memory is a chunk buffer and
  * its compressed copy a lane, whatever the disk's size.
  */
 import { availableParallelism } from 'node:os';
 import { type BlockSource, type Extent, runLanes } from '@holdfast/base';
-import { subChunkBytes } from '../chunk/chunk-digest.ts';
 import type { ChunkSet } from '../chunk/chunk-set.ts';
 import { chunkLengthAt, chunksPerPage, type Geometry, geometryOf } from '../chunk/geometry.ts';
-import { isAllZero } from '../chunk/zero.ts';
-import type { ChunkCodec } from '../codec/chunk-codec.ts';
 import type { DiskCounters } from '../manifest/manifest.ts';
 import type { MapReader } from '../map/map-reader.ts';
 import { zeroReference } from '../map/reference-list.ts';
 import type { Repository } from '../repository/repository.ts';
 import { ChangedBlocks } from './changed-blocks.ts';
+import { backupPartly, backupWhole, type Counters, takeKnown } from './chunk-backup.ts';
 import { planChunks } from './chunk-plan.ts';
 import { checkCleanSample, chooseCleanSample, findCleanEnds } from './clean-sample.ts';
-import { distrustedChunks, type OpenPage, PageBuilder, trustedBefore } from './page-builder.ts';
-import { type PartialChunk, readOverZeros, readPartly } from './partial-read.ts';
-import { type PatchBase, patchLimit } from './patch-base.ts';
-import type { NewChunk, UploadSession } from './upload-session.ts';
+import { distrustedChunks, type OpenPage, PageBuilder } from './page-builder.ts';
+import type { UploadSession } from './upload-session.ts';
 
 /** Two chunks a core in compression and a few in reading; more only costs memory. */
 export const chunkLanes = Math.min(32, 2 * availableParallelism() + 2);
@@ -50,8 +46,6 @@ export type DiskOutcome = {
 
 /** What was done since the last call: bytes of the disk that are settled, and how many of them were read. */
 export type OnDiskProgress = (step: { readonly doneBytes: number; readonly readBytes: number }) => void;
-
-type Counters = { -readonly [Name in keyof DiskCounters]: number };
 
 export async function backupDisk(options: {
   readonly repository: Repository;
@@ -147,128 +141,6 @@ async function addBehind(options: {
       }
     }
   }
-}
-
-type ChunkWork = {
-  readonly repository: Repository;
-  readonly upload: UploadSession;
-  readonly source: BlockSource;
-  readonly geometry: Geometry;
-  readonly pages: PageBuilder;
-  readonly counters: Counters;
-  readonly open: OpenPage;
-  readonly chunk: number;
-  /** As long as the chunk. */
-  readonly into: Buffer;
-  readonly signal: AbortSignal | undefined;
-};
-
-function subChunkCount(chunk: Buffer): number {
-  return Math.ceil(chunk.length / subChunkBytes);
-}
-
-/** Settles a chunk whose id is known and whose content the repository has, without reading it. */
-async function takeKnown(options: {
-  readonly knownId: NonNullable<DiskInput['knownId']>;
-  readonly upload: UploadSession;
-  readonly pages: PageBuilder;
-  readonly counters: Counters;
-  readonly open: OpenPage;
-  readonly chunk: number;
-}): Promise<boolean> {
-  const { knownId, upload, pages, counters, open, chunk } = options;
-  const id = await knownId(chunk);
-  if (!id) return false;
-  const index = chunk % chunksPerPage;
-  const before = trustedBefore(open, index);
-  if (before && 'id' in before && before.id.equals(id)) {
-    counters.unchanged_chunks += 1;
-    pages.setEntry(open, index, before);
-    return true;
-  }
-  const place = await upload.find(id);
-  if (!place) return false;
-  counters.deduplicated_chunks += 1;
-  pages.setEntry(open, index, { kind: 'stored', id, place });
-  return true;
-}
-
-/** Answers the bytes read. @param isLikelyNew what a patch would build on is looked at while the chunk is read */
-async function backupWhole(work: ChunkWork, isLikelyNew: boolean): Promise<number> {
-  const { upload, source, geometry, open, chunk, into, signal } = work;
-  const before = trustedBefore(open, chunk % chunksPerPage);
-  const reading = source.read({ into, offset: chunk * geometry.chunkBytes, signal });
-  const base = isLikelyNew ? upload.openPatchBase({ before, chunkBytes: into.length, withPatched: false }) : undefined;
-  base?.catch(() => undefined);
-  await reading;
-  await settleWhole(work, base);
-  return into.length;
-}
-
-/** @param base what `openPatchBase` answers for the parent's chunk, where it was asked already */
-async function settleWhole(work: ChunkWork, base: Promise<PatchBase | undefined> | undefined): Promise<void> {
-  const { repository, open, chunk, into } = work;
-  if (isAllZero(into)) {
-    settleZero(work);
-  } else {
-    const before = trustedBefore(open, chunk % chunksPerPage);
-    await store(work, { digest: repository.codec.digest(into), plain: into, before, base });
-  }
-}
-
-function settleZero({ pages, counters, open, chunk }: ChunkWork): void {
-  counters.zero_chunks += 1;
-  pages.setEntry(open, chunk % chunksPerPage, zeroReference);
-}
-
-/** Answers the bytes read; undefined when the chunk has to be read whole: too much changed, or there is no base. */
-async function backupPartly(work: ChunkWork, dirty: readonly number[]): Promise<number | undefined> {
-  const { repository, upload, source, geometry, open, chunk, into, signal } = work;
-  const { codec } = repository;
-  const before = trustedBefore(open, chunk % chunksPerPage);
-  const offset = chunk * geometry.chunkBytes;
-  if (before?.kind === 'zero') {
-    const { readBytes, written } = await readOverZeros({ source, codec, offset, dirty, into, signal });
-    if (written) await store(work, { digest: written, plain: into, before });
-    else settleZero(work);
-    return readBytes;
-  }
-  const limit = patchLimit(subChunkCount(into));
-  if (dirty.length > limit) return undefined;
-  const base = await upload.openPatchBase({ before, chunkBytes: into.length, withPatched: true });
-  if (!base || new Set([...base.patched.keys(), ...dirty]).size > limit) return undefined;
-  const part = await readPartly({ source, codec, base, offset, length: into.length, dirty, into, signal });
-  if (await upload.isLost(part.digest.id)) return undefined;
-  if (isZeroChunk(part, codec, into.length)) {
-    settleZero(work);
-  } else {
-    const contentOf = (subChunk: number) => part.contents.get(subChunk)!;
-    await store(work, { digest: part.digest, base, changed: part.changed, contentOf });
-  }
-  return part.readBytes;
-}
-
-/** Zero has an entry of its own, also where only the parts that were not zero yet became so. */
-function isZeroChunk(part: PartialChunk, codec: ChunkCodec, length: number): boolean {
-  for (const content of part.contents.values()) if (!isAllZero(content)) return false;
-  return part.digest.id.equals(codec.idOf('data', Buffer.alloc(length)));
-}
-
-async function store(work: ChunkWork, stored: NewChunk): Promise<void> {
-  const { upload, pages, counters, open, chunk } = work;
-  const { id } = stored.digest;
-  const index = chunk % chunksPerPage;
-  const before = trustedBefore(open, index);
-  if (before && 'id' in before && before.id.equals(id)) {
-    counters.unchanged_chunks += 1;
-    pages.setEntry(open, index, before);
-    return;
-  }
-  const { place, newBytes } = await upload.storeChunk(stored);
-  if (newBytes === 0) counters.deduplicated_chunks += 1;
-  else counters.new_chunks += 1;
-  counters.new_bytes += newBytes;
-  pages.setEntry(open, index, { kind: 'stored', id, place });
 }
 
 /** Opens pages as the plan reaches them, settles what needs no reading, and yields the rest. */
