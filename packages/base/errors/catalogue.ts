@@ -205,10 +205,10 @@ export const errorCatalogue = {
   },
   resource_busy: {
     status: 409,
-    title: 'Another backup of this resource is running',
+    title: 'Another command works on this resource',
     retry: 'later',
     alert: false,
-    remedy: 'Wait for it to end. If its host is gone for good, fence its session with --fence.',
+    remedy: 'Wait for it to end. A session whose host is gone for good is fenced with --fence.',
   },
   session_fenced: {
     status: 409,
