@@ -150,7 +150,7 @@ export async function makePoint(attempt: {
       disks,
       table,
     });
-    const key = await commit({ repository, session, manifest, condemnedAtBegin: upload.condemnedPacks, signal });
+    const key = await commit({ repository, session, manifest, condemnedAtBegin: upload.known.condemnedPacks, signal });
     const published = await publish(upload);
     // Without changed extents nobody expected less than reading everything.
     const fallbacks = disks.filter(

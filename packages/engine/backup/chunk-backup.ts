@@ -60,7 +60,9 @@ export async function backupWhole(work: ChunkWork, isLikelyNew: boolean): Promis
   const { upload, source, geometry, open, chunk, into, signal } = work;
   const before = trustedBefore(open, chunk % chunksPerPage);
   const reading = source.read({ into, offset: chunk * geometry.chunkBytes, signal });
-  const base = isLikelyNew ? upload.openPatchBase({ before, chunkBytes: into.length, withPatched: false }) : undefined;
+  const base = isLikelyNew
+    ? upload.known.openPatchBase({ before, chunkBytes: into.length, withPatched: false })
+    : undefined;
   base?.catch(() => undefined);
   await reading;
   await settleWhole(work, base);
@@ -97,10 +99,10 @@ export async function backupPartly(work: ChunkWork, dirty: readonly number[]): P
   }
   const limit = patchLimit(subChunkCount(into));
   if (dirty.length > limit) return undefined;
-  const base = await upload.openPatchBase({ before, chunkBytes: into.length, withPatched: true });
+  const base = await upload.known.openPatchBase({ before, chunkBytes: into.length, withPatched: true });
   if (!base || new Set([...base.patched.keys(), ...dirty]).size > limit) return undefined;
   const part = await readPartly({ source, codec, base, offset, length: into.length, dirty, into, signal });
-  if (await upload.isLost(part.digest.id)) return undefined;
+  if (await upload.known.isLost(part.digest.id)) return undefined;
   if (isZeroChunk(part, codec, into.length)) {
     settleZero(work);
   } else {

@@ -32,7 +32,7 @@ export function trustedBefore({ before, distrusted }: OpenPage, index: number): 
 /** Indexes of the entries that lead into quarantine. */
 async function distrustedIn(upload: UploadSession, entries: readonly Reference[]): Promise<ReadonlySet<number>> {
   const distrusted = new Set<number>();
-  for (const [index, entry] of entries.entries()) if (!(await upload.trusts(entry))) distrusted.add(index);
+  for (const [index, entry] of entries.entries()) if (!(await upload.known.trusts(entry))) distrusted.add(index);
   return distrusted;
 }
 

@@ -75,7 +75,7 @@ async function readDisks(request: Request, carried: Manifest | undefined): Promi
   const { options, upload, lineage } = request;
   const { repository, signal } = options;
   const totalBytes = options.disks.reduce((sum, { source }) => sum + source.sizeBytes, 0);
-  const isParentTrusted = carried === undefined || (await upload.trustsPoint(carried));
+  const isParentTrusted = carried === undefined || (await upload.known.trustsPoint(carried));
   let doneBytes = 0;
   let readBytes = 0;
   const finished: FinishedDisk[] = [];

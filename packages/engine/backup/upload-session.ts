@@ -3,28 +3,22 @@
  * so content that two disks have in common goes once.
  */
 import { availableParallelism } from 'node:os';
-import { BufferSlots, HoldfastError, hasCode } from '@holdfast/base';
+import { BufferSlots, HoldfastError } from '@holdfast/base';
 import { type ChunkDigest, changedSubChunks, subChunkOf } from '../chunk/chunk-digest.ts';
 import { hashBytes } from '../chunk/hash.ts';
 import { encodePatch } from '../chunk/patch.ts';
 import { type CompressionLevel, compressionLevels, packedBound } from '../codec/compression.ts';
 import type { FrameKind } from '../codec/frame.ts';
-import { type ChunkIndex, openChunkIndex } from '../index/chunk-index.ts';
 import type { ChunkLocation } from '../index/chunk-location.ts';
 import { SessionIndex } from '../index/session-index.ts';
-import type { Manifest } from '../manifest/manifest.ts';
 import { PackTableChanges } from '../map/pack-table-changes.ts';
-import { locationsOf, type Reference } from '../map/reference-list.ts';
-import { Forwardings, type SlotPlace } from '../pack/forwardings.ts';
+import type { Reference } from '../map/reference-list.ts';
 import type { FrameReference } from '../pack/frame-reader.ts';
 import { PackWriter, type PendingLocation, packTargetBytes } from '../pack/pack-writer.ts';
-import { Quarantine } from '../pack/quarantine.ts';
-import { indexPrefix, type PackKind, packKey, sessionSpillPrefix } from '../repository/layout.ts';
-import type { Repository } from '../repository/repository.ts';
-import { type CollectionState, readCollectionState } from '../session/collection-state.ts';
+import { indexPrefix, type PackKind, sessionSpillPrefix } from '../repository/layout.ts';
 import type { Session } from '../session/session.ts';
-import { slotsOfPoint } from '../verify/point-packs.ts';
-import { openPatchBase, type PatchBase, patchLimit } from './patch-base.ts';
+import { KnownChunks, type KnownChunksOptions } from './known-chunks.ts';
+import { type PatchBase, patchLimit } from './patch-base.ts';
 
 /** Data packs in upload beside the one being filled: two keep a fast disk busy while hashing goes on. */
 const dataUploads = 2;
@@ -63,50 +57,32 @@ export type StoredChunk = {
   readonly newBytes: number;
 };
 
-export type UploadSessionOptions = {
-  /** What `gc/` said after the session was opened; read here when absent. */
-  readonly condemnedPacks?: CollectionState['condemnedPacks'] | undefined;
-  readonly repository: Repository;
+export type UploadSessionOptions = KnownChunksOptions & {
   readonly session: Session;
   /** No chunk of the session is longer. */
   readonly largestChunkBytes: number;
   readonly level?: CompressionLevel | undefined;
-  readonly indexMemoryBytes?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-};
-
-type Known = {
-  readonly index: ChunkIndex;
-  readonly condemned: CollectionState['condemnedPacks'];
-  readonly quarantine: Quarantine;
 };
 
 export class UploadSession {
   readonly tableChanges = new PackTableChanges();
+  /** Of sessions before. */
+  readonly known: KnownChunks;
   readonly #options: UploadSessionOptions;
-  readonly #index: ChunkIndex;
   readonly #own: SessionIndex;
-  readonly #condemned: CollectionState['condemnedPacks'];
-  readonly #quarantine: Quarantine;
-  readonly #forwardings: Forwardings;
   readonly #data: PackWriter;
   readonly #meta: PackWriter;
   /** Where chunks are packed before they go into a pack. */
   readonly #packed: BufferSlots;
   readonly #packIds: (string | undefined)[] = [];
-  /** Packs of others that were found on the storage (value: bytes) or found missing (undefined). */
-  readonly #foreignPacks = new Map<string, Promise<number | undefined>>();
   /** Chunks on their way into a pack, by id: of two equal ones at once, one waits for the other. */
   readonly #underway = new Map<string, Promise<StoredChunk>>();
 
-  private constructor(options: UploadSessionOptions, known: Known) {
+  private constructor(options: UploadSessionOptions, known: KnownChunks) {
     const { repository, session, signal } = options;
     const { store, domain, configuration } = repository;
     this.#options = options;
-    this.#index = known.index;
-    this.#condemned = known.condemned;
-    this.#quarantine = known.quarantine;
-    this.#forwardings = new Forwardings(repository);
+    this.known = known;
     this.#packed = new BufferSlots({ slots: packedSlots, slotBytes: packedBound(options.largestChunkBytes) });
     this.#own = new SessionIndex({
       store,
@@ -137,22 +113,7 @@ export class UploadSession {
 
   /** The session object must be on the storage before. */
   static async open(options: UploadSessionOptions): Promise<UploadSession> {
-    const { repository, signal, indexMemoryBytes } = options;
-    const condemnedPacks = options.condemnedPacks ?? (await readCollectionState(repository, signal)).condemnedPacks;
-    const quarantine = await Quarantine.read(repository, signal);
-    const index = await openChunkIndex({
-      store: repository.store,
-      prefix: indexPrefix(repository.domain),
-      excludedPacks: new Set(condemnedPacks.keys()),
-      ...(indexMemoryBytes !== undefined && { memoryBudgetBytes: indexMemoryBytes }),
-      signal,
-    });
-    return new UploadSession(options, { index, condemned: condemnedPacks, quarantine });
-  }
-
-  /** What `gc/` said when it was opened. */
-  get condemnedPacks(): CollectionState['condemnedPacks'] {
-    return this.#condemned;
+    return new UploadSession(options, await KnownChunks.open(options));
   }
 
   /** Bytes of packs sealed so far, data and meta. */
@@ -163,7 +124,9 @@ export class UploadSession {
   /** Where the whole chunk is, if the repository has it already. */
   async find(id: Buffer): Promise<ChunkPlace | undefined> {
     const own = await this.#own.lookup(id);
-    return own ? { pending: own } : await this.#findForeign(id);
+    if (own) return { pending: own };
+    const location = await this.known.find(id);
+    return location && { location };
   }
 
   /**
@@ -185,52 +148,6 @@ export class UploadSession {
     } finally {
       this.#underway.delete(name);
     }
-  }
-
-  /** Whether a new point may take over what an earlier one refers to: nothing of it is in quarantine, or it was healed. */
-  async trusts(reference: Reference): Promise<boolean> {
-    for (const location of locationsOf(reference)) if (!(await this.#isSound(location, 'data'))) return false;
-    return true;
-  }
-
-  /** Whether the chunk was stored whole once and is lost: only stored whole again it heals what needs it. */
-  async isLost(id: Buffer): Promise<boolean> {
-    if (this.#quarantine.isEmpty) return false;
-    const known = await this.#index.lookup(id);
-    return known !== undefined && !(await this.#isSound(known, 'data'));
-  }
-
-  /**
-   * Whether all that an earlier point uses can be taken over; false: some of its chunks have to be stored anew.
-   * @throws chunk_corrupt when a map or a table leads into quarantine, which no backup can bring back
-   */
-  async trustsPoint(manifest: Manifest): Promise<boolean> {
-    if (this.#quarantine.isEmpty) return true;
-    const { repository, signal } = this.#options;
-    let isTrusted = true;
-    for await (const { packId, kind, slots } of slotsOfPoint(repository, manifest, signal)) {
-      if (!this.#quarantine.hasPack(packId)) continue;
-      for (const slot of slots) {
-        if (await this.#isSound({ packId, slot }, kind)) continue;
-        if (kind === 'meta') throw new HoldfastError('chunk_corrupt', 'Its map or pack table is in quarantine.');
-        isTrusted = false;
-      }
-    }
-    return isTrusted;
-  }
-
-  /** What a patch of the chunk that `before` names can build on. @throws storage errors that are not the base's own */
-  async openPatchBase(request: {
-    readonly before: Reference | undefined;
-    readonly chunkBytes: number;
-    readonly withPatched: boolean;
-  }): Promise<PatchBase | undefined> {
-    const { repository, signal } = this.#options;
-    return await openPatchBase(repository, {
-      ...request,
-      usablePlace: (location) => this.#usablePlace(location),
-      signal,
-    });
   }
 
   /** Stores map pages, roots and the like; never deduplicated, as they name locations. */
@@ -287,11 +204,11 @@ export class UploadSession {
 
   async #place(chunk: NewChunk): Promise<StoredChunk> {
     const { digest } = chunk;
-    const known = await this.#findForeign(digest.id);
-    if (known) return { place: known, newBytes: 0 };
+    const location = await this.known.find(digest.id);
+    if (location) return { place: { location }, newBytes: 0 };
     // What was lost goes whole, so that it heals the points that need it.
     const patched =
-      'changed' in chunk ? chunk : (await this.isLost(digest.id)) ? undefined : await this.#patchOf(chunk);
+      'changed' in chunk ? chunk : (await this.known.isLost(digest.id)) ? undefined : await this.#patchOf(chunk);
     if (patched) return await this.#placePatch(patched);
     const { plain } = chunk as WholeChunk;
     const { pending } = await this.#append('data', plain, digest);
@@ -304,12 +221,6 @@ export class UploadSession {
     const content = encodePatch(base.digest.id, changed, contentOf);
     const { pending } = await this.#append('patch', content, {});
     return { place: { base: base.location, pending }, newBytes: content.length };
-  }
-
-  async #findForeign(id: Buffer): Promise<ChunkPlace | undefined> {
-    const known = await this.#index.lookup(id);
-    const location = known && (await this.#usablePlace(known));
-    return location && { location };
   }
 
   async #append(
@@ -329,7 +240,7 @@ export class UploadSession {
   async #patchOf({ digest, plain, before, base: opening }: WholeChunk): Promise<PatchedChunk | undefined> {
     const limit = patchLimit(digest.subChunkHashes.length / hashBytes);
     if (limit === 0) return undefined;
-    const base = await (opening ?? this.openPatchBase({ before, chunkBytes: plain.length, withPatched: false }));
+    const base = await (opening ?? this.known.openPatchBase({ before, chunkBytes: plain.length, withPatched: false }));
     const changed = base && changedSubChunks(base.digest.subChunkHashes, digest.subChunkHashes);
     if (!changed || changed.length > limit) return undefined;
     return { digest, base, changed, contentOf: (index) => subChunkOf(plain, index) };
@@ -338,43 +249,5 @@ export class UploadSession {
   #locationOf({ packOrdinal, slot, offset, storedBytes }: PendingLocation): ChunkLocation | undefined {
     const packId = this.#packIds[packOrdinal];
     return packId === undefined ? undefined : { packId, slot, offset, storedBytes };
-  }
-
-  /**
-   * Index and maps are hints: what they name is used where it is, or where it was forwarded to, if its pack is there,
-   * stays, and is not in quarantine with it.
-   */
-  async #usablePlace(location: ChunkLocation): Promise<ChunkLocation | undefined> {
-    return (await this.#isUsable(location, 'data')) ? location : await this.#movedTo(location, 'data');
-  }
-
-  async #isSound(place: SlotPlace, kind: PackKind): Promise<boolean> {
-    return !this.#quarantine.has(place) || (await this.#movedTo(place, kind)) !== undefined;
-  }
-
-  async #movedTo(from: SlotPlace, kind: PackKind): Promise<ChunkLocation | undefined> {
-    try {
-      for await (const place of this.#forwardings.chain(from, { settled: true })) {
-        if (await this.#isUsable(place, kind)) return place;
-      }
-    } catch (error) {
-      // What cannot be found is stored anew.
-      if (!hasCode(error, 'repository_damaged')) throw error;
-    }
-    return undefined;
-  }
-
-  /** A pack is looked up once. */
-  async #isUsable(location: ChunkLocation, kind: PackKind): Promise<boolean> {
-    const { packId, offset, storedBytes } = location;
-    if (this.#condemned.has(packId) || this.#quarantine.has(location)) return false;
-    let size = this.#foreignPacks.get(packId);
-    if (!size) {
-      const { store, domain } = this.#options.repository;
-      const key = packKey({ domain, kind, packId });
-      size = store.head(key, { signal: this.#options.signal }).then((info) => info?.sizeBytes);
-      this.#foreignPacks.set(packId, size);
-    }
-    return ((await size) ?? 0) >= offset + storedBytes;
   }
 }
