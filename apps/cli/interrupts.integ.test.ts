@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { MiB } from '@holdfast/base';
 import { listPoints, makeHouse } from './testing/house-fixture.ts';
@@ -177,7 +176,7 @@ test('kill -9 at any moment: every listed point restores to what the disk was, a
   t.diagnostic(`${cutOff} of 10 were cut off, ${points.length} points listed`);
   for (const { point: id, label } of points) {
     await holdfast(['restore', ...storage, id, '--to', at('b.raw'), '--force']);
-    assert.equal(await hashOf(at('b.raw')), states.get(label), label);
+    assert.equal(await hashOf(at('b.raw')), states.get(String(label)), String(label));
   }
   await holdfast(['verify', ...storage]);
 });

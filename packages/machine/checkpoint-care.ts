@@ -5,7 +5,13 @@
  */
 import { hasCode } from '@holdfast/base';
 import { listImageBitmaps, removeImageBitmap } from '@holdfast/hypervisor/bitmaps';
-import { type Domain, type DomainDisk, type LiveImage, liveBitmaps, removeLiveBitmap } from '@holdfast/hypervisor/libvirt';
+import {
+  type Domain,
+  type DomainDisk,
+  type LiveImage,
+  liveBitmaps,
+  removeLiveBitmap,
+} from '@holdfast/hypervisor/libvirt';
 import { isOwnCheckpoint } from './backup-base.ts';
 
 /**

@@ -87,7 +87,10 @@ test('whoever dies while it waits has left word of it: the next command calls it
   }
   await domain.agent.freeze({ timeoutMs: 10_000 });
   const told = await settleLeftovers({ libvirt, stateDirectory });
-  assert.match(told.join('\n'), /it is thawed\.\nThe hook in web may have been waiting; it is told that the backup is over/);
+  assert.match(
+    told.join('\n'),
+    /it is thawed\.\nThe hook in web may have been waiting; it is told that the backup is over/,
+  );
   assert.equal(await inGuest('cat /tmp/calls'), 'freeze\nthaw\nthaw');
   assert.deepEqual(await settleLeftovers({ libvirt, stateDirectory }), []);
 });

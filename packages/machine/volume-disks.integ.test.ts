@@ -11,13 +11,13 @@ import { checkpointNames, kinds, runInGuest, startMachineBed } from './machine-f
 const bed = await startMachineBed({
   disks: [{ format: 'qcow2' }],
   writer: 'off',
-  devicesOn: async ({ directory, virsh }) => {
-    const pool = join(directory, 'pool');
+  devicesOn: async (host) => {
+    const pool = join(host.directory, 'pool');
     await mkdir(pool);
     await chmod(pool, 0o777);
-    await virsh('pool-define-as', 'disks', 'dir', '--target', pool);
-    await virsh('pool-start', 'disks');
-    await virsh('vol-create-as', 'disks', 'its data.qcow2', '16M', '--format', 'qcow2');
+    await host.virsh('pool-define-as', 'disks', 'dir', '--target', pool);
+    await host.virsh('pool-start', 'disks');
+    await host.virsh('vol-create-as', 'disks', 'its data.qcow2', '16M', '--format', 'qcow2');
     return `<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/>
       <source pool='disks' volume='its data.qcow2'/><target dev='vdb' bus='virtio'/></disk>`;
   },

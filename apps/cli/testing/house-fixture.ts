@@ -5,7 +5,7 @@ import { holdfast } from './run-holdfast.ts';
 
 export type House = AsyncDisposable & {
   /** Path of something in the directory. */
-  at(name: string): string;
+  readonly at: (name: string) => string;
   /** `--storage` and the URL of `at('repository')`. */
   readonly storage: readonly [string, string];
 };
@@ -19,8 +19,10 @@ export async function makeHouse(): Promise<House> {
   return { at, storage, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
 }
 
+export type ListedPoint = Readonly<Record<string, unknown>> & { readonly point: string };
+
 /** What `holdfast points` lists. */
-export async function listPoints(words: readonly string[]): Promise<readonly Readonly<Record<string, unknown>>[]> {
+export async function listPoints(words: readonly string[]): Promise<readonly ListedPoint[]> {
   const { points } = await holdfast(['points', ...words]);
-  return points as readonly Readonly<Record<string, unknown>>[];
+  return points as readonly ListedPoint[];
 }

@@ -35,7 +35,11 @@ export async function makeRepository(
 /** Restores a point disk by disk and reads the journals back. */
 export async function provePoint(
   { host }: VmBed,
-  { storage, point, disks }: { readonly storage: readonly string[]; readonly point: string; readonly disks: readonly string[] },
+  {
+    storage,
+    point,
+    disks,
+  }: { readonly storage: readonly string[]; readonly point: string; readonly disks: readonly string[] },
 ): Promise<readonly JournalReport[]> {
   const directory = join(host.directory, `restored-${point}`);
   await mkdir(directory);

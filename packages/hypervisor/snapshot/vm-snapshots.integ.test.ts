@@ -7,13 +7,7 @@ import { hasCode } from '@holdfast/base';
 import { proveJournals } from '@holdfast/testing/guests';
 import { Libvirt } from '../libvirt/index.ts';
 import { openElsewhere, run } from '../testing/scratch-directory.ts';
-import {
-  cloneSnapshot,
-  createVmSnapshot,
-  deleteVmSnapshot,
-  listVmSnapshots,
-  readQcow2Snapshots,
-} from './index.ts';
+import { cloneSnapshot, createVmSnapshot, deleteVmSnapshot, listVmSnapshots, readQcow2Snapshots } from './index.ts';
 import { startSnapshotBed, usual } from './snapshot-fixture.ts';
 
 const { host, guest, domain, journal } = await startSnapshotBed();
