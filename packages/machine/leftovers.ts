@@ -78,7 +78,8 @@ export async function settleMachine(options: {
     await rm(dirname(socket), { recursive: true, force: true });
     told.push(`A backup of ${domain.name} that nobody reads any more was ended.`);
   }
-  if (!left || !isThawed) return { told, held: left ?? released };
+  if (!left) return { told, held: released };
+  if (!isThawed) return { told, held: { frozen_since: left.frozen_since, open_hook: left.open_hook } };
   told.push(...(await releaseHook({ domain, left, signal })));
   await forget(claim);
   return { told, held: released };
@@ -96,9 +97,14 @@ async function releaseHook(request: {
   readonly signal: AbortSignal | undefined;
 }): Promise<readonly string[]> {
   const { domain, left, signal } = request;
-  if (left.open_hook === null || !isActive((await domain.status({ signal })).state)) return [];
+  if (left.open_hook === null) return [];
   const { path, timeout_ms: timeoutMs } = left.open_hook;
   try {
+    // Again: the call of whoever was killed a moment ago may have frozen it since.
+    if (!(await thawUntilThawed({ domain, timeoutMs: THAW_LIMIT_MS, signal }))) {
+      throw new HoldfastError('guest_agent_unresponsive', 'its guest agent does not answer');
+    }
+    if (!isActive((await domain.status({ signal })).state)) return [];
     await callGuestHook({ agent: domain.agent, hook: { path, timeoutMs }, phase: 'thaw', signal });
     return [`The hook in ${domain.name} may have been waiting; it is told that the backup is over.`];
   } catch (error) {
