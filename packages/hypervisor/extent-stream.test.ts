@@ -1,14 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { BlockExtent } from '@holdfast/base';
 import fc from 'fast-check';
 import { contiguousExtents } from './extent-stream.ts';
-
-async function collect(extents: AsyncIterable<BlockExtent>): Promise<BlockExtent[]> {
-  const all: BlockExtent[] = [];
-  for await (const extent of extents) all.push(extent);
-  return all;
-}
 
 test('extents come out contiguous, merged, exactly the range, and never zero where nobody said so', async () => {
   const pieces = fc.array(fc.record({ gap: fc.nat(3), length: fc.integer({ min: 1, max: 5 }), zero: fc.boolean() }));
@@ -20,7 +13,7 @@ test('extents come out contiguous, merged, exactly the range, and never zero whe
         position += gap + length;
         return extent;
       });
-      const out = await collect(contiguousExtents({ range: { offset, length }, extents }));
+      const out = await Array.fromAsync(contiguousExtents({ range: { offset, length }, extents }));
       let expected = offset;
       let before: boolean | undefined;
       for (const extent of out) {

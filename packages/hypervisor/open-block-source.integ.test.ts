@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { GiB, hasCode, KiB, MiB, TiB } from '@holdfast/base';
 import { parseBlockLocation } from './block-location.ts';
 import { openBlockSource } from './open-block-source.ts';
-import { collect, qemuIo, readThroughExtents, run, scratchDirectory } from './testing/scratch-directory.ts';
+import { qemuIo, readThroughExtents, run, scratchDirectory } from './testing/scratch-directory.ts';
 
 async function converted(image: string, raw: string): Promise<Buffer> {
   run('qemu-img', 'convert', '-O', 'raw', image, raw);
@@ -22,7 +22,7 @@ test('a qcow2 image reads as qemu-img convert reads it', async () => {
   await using source = await openBlockSource({ location: parseBlockLocation(image) });
   assert.match(source.description, /qcow2/);
   assert.ok((await readThroughExtents(source)).equals(expected));
-  assert.ok((await collect(source.extents({ offset: 20 * MiB, length: 10 * MiB }))).every(({ zero }) => zero));
+  assert.ok((await Array.fromAsync(source.extents({ offset: 20 * MiB, length: 10 * MiB }))).every(({ zero }) => zero));
 });
 
 test('a qcow2 image with backing files reads through the whole chain', async () => {
@@ -37,7 +37,7 @@ test('a qcow2 image with backing files reads through the whole chain', async () 
   const expected = await converted(top, scratch.path('top.raw'));
   await using source = await openBlockSource({ location: parseBlockLocation(top) });
   assert.ok((await readThroughExtents(source)).equals(expected));
-  const zeros = await collect(source.extents({ offset: 16 * MiB, length: MiB }));
+  const zeros = await Array.fromAsync(source.extents({ offset: 16 * MiB, length: MiB }));
   assert.deepEqual(zeros, [{ offset: 16 * MiB, length: MiB, zero: true }]);
 });
 
@@ -48,7 +48,7 @@ test('a 4 TiB qcow2 image gives its extents quickly, far beyond 4 GiB', async ()
   qemuIo('qcow2', image, `write -P 7 ${3 * TiB + 5 * GiB} 1M`);
   await using source = await openBlockSource({ location: parseBlockLocation(image) });
   const startedMs = performance.now();
-  const extents = await collect(source.extents({ offset: 0, length: 4 * TiB }));
+  const extents = await Array.fromAsync(source.extents({ offset: 0, length: 4 * TiB }));
   assert.ok(performance.now() - startedMs < 5000);
   assert.deepEqual(
     extents.filter(({ zero }) => !zero),
@@ -71,9 +71,9 @@ test('a bitmap tells what was written since, also what became zero', async () =>
   ];
   qemuIo('qcow2', image, 'write -P 2 2M 1M', 'write -P 3 5G 64k', 'write -z 4M 128k');
   await using source = await openBlockSource({ location: parseBlockLocation(image), bitmap: 'since' });
-  const changed = await collect(source.changed!());
+  const changed = await Array.fromAsync(source.changed!());
   assert.deepEqual(changed, [written[0], { offset: 4 * MiB, length: 128 * KiB }, written[1]]);
-  const zeroed = await collect(source.extents({ offset: 4 * MiB, length: 128 * KiB }));
+  const zeroed = await Array.fromAsync(source.extents({ offset: 4 * MiB, length: 128 * KiB }));
   assert.deepEqual(zeroed, [{ offset: 4 * MiB, length: 128 * KiB, zero: true }]);
   await using plain = await openBlockSource({ location: parseBlockLocation(image) });
   assert.equal('changed' in plain, false);
@@ -126,7 +126,7 @@ test('an image that another program writes is refused with a remedy', async () =
     try {
       const readIt = async (): Promise<void> => {
         await using source = await openBlockSource({ location: parseBlockLocation(path) });
-        await collect(source.extents({ offset: 0, length: source.sizeBytes }));
+        await Array.fromAsync(source.extents({ offset: 0, length: source.sizeBytes }));
       };
       await assert.rejects(readIt(), (error) => hasCode(error, 'source_unreadable') && /running/.test(error.remedy));
     } finally {

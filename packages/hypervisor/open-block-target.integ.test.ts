@@ -6,7 +6,7 @@ import { type BlockTarget, GiB, hasCode, MiB } from '@holdfast/base';
 import { parseBlockLocation } from './block-location.ts';
 import { openBlockTarget } from './open-block-target.ts';
 import { openBlockSource } from './open-block-source.ts';
-import { collect, qemuIo, readThroughExtents, run, scratchDirectory } from './testing/scratch-directory.ts';
+import { qemuIo, readThroughExtents, run, scratchDirectory } from './testing/scratch-directory.ts';
 
 const sizeBytes = 24 * MiB + 3 * 512;
 
@@ -139,7 +139,7 @@ test('a qcow2 image of the same size is overwritten in place and keeps its bitma
   run('qemu-img', 'check', '-q', path);
   await using source = await openBlockSource({ location: parseBlockLocation(path), bitmap: 'since' });
   assert.ok((await readThroughExtents(source)).equals(expected));
-  assert.ok((await collect(source.changed!())).length >= 3, 'the bitmap saw the writes');
+  assert.ok((await Array.fromAsync(source.changed!())).length >= 3, 'the bitmap saw the writes');
 });
 
 test('anything else becomes a new qcow2 image when it may be overwritten', async () => {

@@ -1,26 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, open, rm, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, open, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { type BlockExtent, hasCode, MiB, TiB } from '@holdfast/base';
+import { after, test } from 'node:test';
+import { hasCode, MiB, TiB } from '@holdfast/base';
+import { temporaryDirectory } from '@holdfast/testing';
 import { openFileSource } from './file-source.ts';
 
-let directory: string;
-before(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'holdfast-file-'));
-});
-after(async () => {
-  await rm(directory, { recursive: true, force: true });
-});
-
-async function collect(extents: AsyncIterable<BlockExtent>): Promise<BlockExtent[]> {
-  const all: BlockExtent[] = [];
-  for await (const extent of extents) all.push(extent);
-  return all;
-}
+const made = await temporaryDirectory();
+after(() => made[Symbol.asyncDispose]());
+const directory = made.path;
 
 test('a file of odd size reads to its last byte', async () => {
   const path = join(directory, 'odd.raw');
@@ -31,7 +21,7 @@ test('a file of odd size reads to its last byte', async () => {
   const into = Buffer.alloc(content.length - MiB);
   await source.read({ into, offset: MiB });
   assert.ok(into.equals(content.subarray(MiB)));
-  assert.deepEqual(await collect(source.extents({ offset: 0, length: content.length })), [
+  assert.deepEqual(await Array.fromAsync(source.extents({ offset: 0, length: content.length })), [
     { offset: 0, length: content.length, zero: false },
   ]);
 });
@@ -47,13 +37,13 @@ test('holes of a sparse 4 TiB file are found quickly, far beyond 4 GiB', async (
   await handle.write(data, 0, data.length, at);
   await using source = await openFileSource({ path });
   const startedMs = performance.now();
-  assert.deepEqual(await collect(source.extents({ offset: 0, length: sizeBytes })), [
+  assert.deepEqual(await Array.fromAsync(source.extents({ offset: 0, length: sizeBytes })), [
     { offset: 0, length: at, zero: true },
     { offset: at, length: MiB, zero: false },
     { offset: at + MiB, length: sizeBytes - at - MiB, zero: true },
   ]);
   assert.ok(performance.now() - startedMs < 2000);
-  assert.deepEqual(await collect(source.extents({ offset: at + 4096, length: 200 * MiB })), [
+  assert.deepEqual(await Array.fromAsync(source.extents({ offset: at + 4096, length: 200 * MiB })), [
     { offset: at + 4096, length: MiB - 4096, zero: false },
     { offset: at + MiB, length: 199 * MiB + 4096, zero: true },
   ]);

@@ -1,21 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, open, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GiB, hasCode, MiB, TiB } from '@holdfast/base';
+import { temporaryDirectory } from '@holdfast/testing';
 import { openFileTarget } from './file-target.ts';
 
-let directory: string;
-before(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'holdfast-target-'));
-});
-after(async () => {
-  await rm(directory, { recursive: true, force: true });
-});
+const made = await temporaryDirectory();
+after(() => made[Symbol.asyncDispose]());
+const directory = made.path;
 
 test('a new file is sparse, fresh and exactly as large as asked', async () => {
   const path = join(directory, 'new.raw');

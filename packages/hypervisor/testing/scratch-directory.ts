@@ -36,12 +36,6 @@ export async function openElsewhere(image: string): Promise<AsyncDisposable> {
   };
 }
 
-export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
-  const all: Item[] = [];
-  for await (const item of items) all.push(item);
-  return all;
-}
-
 /** The whole disk, reading only what `extents` does not promise to be zero. */
 export async function readThroughExtents(source: BlockSource): Promise<Buffer> {
   const disk = Buffer.alloc(source.sizeBytes);

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
 import { type BlockSource, GiB, HoldfastError, hasCode, KiB, MiB, TiB } from '@holdfast/base';
 import { openFileSource } from '../../file/file-source.ts';
-import { collect, readThroughExtents, run, scratchDirectory } from '../../testing/scratch-directory.ts';
+import { readThroughExtents, run, scratchDirectory } from '../../testing/scratch-directory.ts';
 import { openNbdClient } from '../client/nbd-client.ts';
 import { openNbdSource } from '../nbd-source.ts';
 import { serveNbd } from './serve-nbd.ts';
@@ -101,7 +101,7 @@ test('several exports over TCP, beyond 4 GiB, found by name or refused', async (
   await source.read({ into, offset: 7 * TiB - MiB - 3 });
   await huge.read({ into: expected, offset: 7 * TiB - MiB - 3 });
   assert.ok(into.equals(expected));
-  assert.deepEqual(await collect(source.extents({ offset: GiB, length: 8 * TiB + 5 - GiB })), [
+  assert.deepEqual(await Array.fromAsync(source.extents({ offset: GiB, length: 8 * TiB + 5 - GiB })), [
     { offset: GiB, length: 7 * TiB - GiB, zero: false },
     { offset: 7 * TiB, length: TiB + 5, zero: true },
   ]);
