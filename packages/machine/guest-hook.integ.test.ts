@@ -70,7 +70,7 @@ test('never: nobody in the guest is disturbed', async () => {
 });
 
 test('whoever dies while it waits has left word of it: the next command calls it with thaw, once the guest is thawed', async () => {
-  await installHook('[ "$1" = thaw ] || exec sleep 1');
+  await installHook('[ "$1" = thaw ] || exec sleep 2');
   const { libvirt, stateDirectory } = bed;
   const path = recordPath(stateDirectory, domain.uuid);
   const backup = bed.backup();
