@@ -9,10 +9,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { hasCode } from '@holdfast/base';
 import { listPoints, type Repository, type RestorePoint } from '@holdfast/engine';
-import type { DomainDisk, LiveBitmap } from '@holdfast/hypervisor/libvirt';
+import type { LiveBitmap } from '@holdfast/hypervisor/libvirt';
 import { sourceOf } from './capture-configuration.ts';
 import { type GuestConfiguration, type GuestDisk, guestConfigurationOf } from './guest-configuration.ts';
-import { type DiskSelection, isTracked } from './machine-disks.ts';
+import { type DiskSelection, isTracked, type MachineDisk, whyUntracked } from './machine-disks.ts';
 
 export type DiskBitmap = LiveBitmap & {
   /** An image below has one of this name too: this one does not know all that was written. */
@@ -20,7 +20,7 @@ export type DiskBitmap = LiveBitmap & {
 };
 
 export type DiskBase = {
-  readonly disk: DomainDisk;
+  readonly disk: MachineDisk;
   /** The checkpoint whose bitmap says what has changed; absent: all of the disk is read. */
   readonly since?: string;
   /** Why all of it is read although an increment was wanted. */
@@ -60,7 +60,7 @@ export async function chooseBase(request: {
   readonly repository: Repository;
   readonly resource: string;
   /** With the images below them. */
-  readonly disks: readonly DomainDisk[];
+  readonly disks: readonly MachineDisk[];
   readonly selection: DiskSelection;
   readonly checkpoints: ReadonlySet<string>;
   readonly bitmaps: ReadonlyMap<string, readonly DiskBitmap[]>;
@@ -132,14 +132,14 @@ function checkpointOf({ manifest }: RestorePoint): string | undefined {
 }
 
 function diskBase(request: {
-  readonly disk: DomainDisk;
+  readonly disk: MachineDisk;
   readonly parent: RestorePoint;
   readonly machineThen: GuestConfiguration | undefined;
   readonly checkpoints: ReadonlySet<string>;
   readonly bitmaps: readonly DiskBitmap[];
 }): DiskBase {
   const { disk, parent, machineThen, checkpoints, bitmaps } = request;
-  if (!isTracked(disk)) return { disk, fallbackReason: `a ${disk.format ?? 'raw'} image keeps no bitmap` };
+  if (!isTracked(disk)) return { disk, fallbackReason: whyUntracked(disk) };
   const before = parent.manifest.disks.find(({ name }) => name === disk.target);
   if (!before) return { disk, fallbackReason: 'new_disk' };
   const since = before.bitmap;
@@ -155,7 +155,7 @@ function diskBase(request: {
 }
 
 /** The same image on top, or an overlay over the one of then, or the image that the overlay of then was merged into. */
-function isSameDisk({ source, backing = [] }: DomainDisk, then: GuestDisk): boolean {
+function isSameDisk({ source, backing = [] }: MachineDisk, then: GuestDisk): boolean {
   const images = [source, ...backing.map((image) => image.source)].map(sourceOf);
   const imagesThen = [then.source, ...then.backing.map((image) => image.source)];
   const isIn = (one: unknown, chain: readonly unknown[]): boolean =>

@@ -13,7 +13,7 @@ import { bitmapsByDisk, removeStaleCheckpoints, removeUnfinishedCheckpoint } fro
 import { FreezeRecord } from './freeze-record.ts';
 import { encodeGuestConfiguration } from './guest-configuration.ts';
 import { beginLiveJob, endLiveJob, explainLoss, type Freeze, type LiveJob } from './live-job.ts';
-import { isTracked, selectMachineDisks } from './machine-disks.ts';
+import { isTracked, type MachineDisk, selectMachineDisks } from './machine-disks.ts';
 import { closeHook, lessThanWanted, type Quiet, quiesce } from './quiesce.ts';
 import { makeScratch } from './scratch.ts';
 import { watchScratch } from './scratch-watch.ts';
@@ -50,7 +50,9 @@ export async function backupRunningMachine(work: MachineBackupWork): Promise<Mac
     domain.checkpoints.list({ signal }),
   ]);
   const description = describeDomain(liveXml);
-  const disks = selectMachineDisks(description, options.disks);
+  const disks = selectMachineDisks(description, options.disks).map(
+    (disk): MachineDisk => ({ ...disk, hasOldImage: images.get(disk.alias ?? '')?.isOld ?? false }),
+  );
   const mark = checkpointMark(repository, resource);
   const base = await chooseBase({
     repository,
@@ -75,7 +77,7 @@ export async function backupRunningMachine(work: MachineBackupWork): Promise<Mac
     work,
     mark,
     guestConfiguration: encodeGuestConfiguration(configuration),
-    job: { domain, scratch, checkpoint: disks.some(isTracked) ? newCheckpointName(mark) : undefined },
+    job: { domain, scratch, checkpoint: disks.some((disk) => isTracked(disk)) ? newCheckpointName(mark) : undefined },
     record: recordOf(work, scratch.directory),
   };
   let outcome: BackupOutcome;

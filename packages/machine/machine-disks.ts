@@ -2,6 +2,12 @@
 import { HoldfastError } from '@holdfast/base';
 import { type DomainDescription, type DomainDisk, pathOf } from '@holdfast/hypervisor/libvirt';
 
+/** A disk, with what its image says and the definition does not. */
+export type MachineDisk = DomainDisk & {
+  /** Of a qcow2 image: it is of version 2 (`compat=0.10`, as libvirt makes volumes of pools), which has no room for bitmaps. */
+  readonly hasOldImage?: boolean;
+};
+
 /** `primary` is the first disk of the definition. */
 export type DiskSelection = 'all' | 'primary' | readonly string[];
 
@@ -30,13 +36,18 @@ export function isDataDisk({ device, source }: DomainDisk): boolean {
 }
 
 /** QEMU can note in the image itself what is written to it. */
-export function isTracked({ format, readonly }: DomainDisk): boolean {
-  return format === 'qcow2' && !readonly;
+export function isTracked({ format, readonly, hasOldImage = false }: MachineDisk): boolean {
+  return format === 'qcow2' && !readonly && !hasOldImage;
+}
+
+/** Of a disk that is not tracked. */
+export function whyUntracked({ format = 'raw', hasOldImage = false }: MachineDisk): string {
+  return `a ${format} image ${hasOldImage ? 'of version 2 ' : ''}keeps no bitmap`;
 }
 
 /** Paths of all its images that can have bitmaps. Volumes of pools must have been located. */
 export function trackedImages({ disks }: DomainDescription): readonly string[] {
-  return disks.filter(isTracked).flatMap(({ source }) => pathOf(source) ?? []);
+  return disks.filter((disk) => isTracked(disk)).flatMap(({ source }) => pathOf(source) ?? []);
 }
 
 function notFound({ name, disks }: DomainDescription, detail: string): HoldfastError {

@@ -8,7 +8,7 @@ import { stat } from 'node:fs/promises';
 import { HoldfastError, hasCode } from '@holdfast/base';
 import { type BackupDisk, type BackupOutcome, backup } from '@holdfast/engine';
 import { type ImageFormat, openBlockSource } from '@holdfast/hypervisor';
-import { addImageBitmap, layersBelow, listImageBitmaps } from '@holdfast/hypervisor/bitmaps';
+import { addImageBitmap, layersBelow, readImageBitmaps } from '@holdfast/hypervisor/bitmaps';
 import {
   describeDomain,
   type DomainDescription,
@@ -23,10 +23,10 @@ import type { MachineBackupOutcome, MachineBackupWork } from './backup-machine.t
 import { captureConfiguration } from './capture-configuration.ts';
 import { isStale, removeStoppedCheckpoints } from './checkpoint-care.ts';
 import { encodeGuestConfiguration, type GuestConfiguration } from './guest-configuration.ts';
-import { isTracked, selectMachineDisks, trackedImages } from './machine-disks.ts';
+import { isTracked, type MachineDisk, selectMachineDisks, trackedImages } from './machine-disks.ts';
 
 type Image = {
-  readonly disk: DomainDisk;
+  readonly disk: MachineDisk;
   readonly path: string;
   readonly format: ImageFormat;
   /** Of a qcow2 image. */
@@ -134,13 +134,17 @@ async function lookAt({ name }: DomainDescription, disk: DomainDisk, signal: Abo
     });
   }
   if (format === 'raw') return { disk: { ...disk, backing: [] }, path, format, bitmaps: [] };
-  const bitmaps = await listImageBitmaps({ path, signal });
+  const { bitmaps, isOld } = await readImageBitmaps({ path, signal });
   const below = await layersBelow({ path, signal });
   // libvirt puts those of an image on its overlay too, empty; while the machine runs, it takes them together.
   const isInLayers = (name: string): boolean => below.some((layer) => layer.bitmaps.includes(name));
   return {
     // The definition of a machine that is off rarely tells the chain.
-    disk: { ...disk, backing: below.map((image) => ({ source: imageSource(image.name), format: image.format })) },
+    disk: {
+      ...disk,
+      backing: below.map((image) => ({ source: imageSource(image.name), format: image.format })),
+      hasOldImage: isOld,
+    },
     path,
     format,
     bitmaps: bitmaps.map((bitmap) => ({ ...bitmap, isInLayers: isInLayers(bitmap.name) })),

@@ -26,9 +26,9 @@ const domain = await new Libvirt({ uri: host.uri }).domain('web');
 test('the image of each disk is found, on whatever bus, and an empty drive has none', async () => {
   const { disks } = describeDomain(await domain.xml({ which: 'live' }));
   const images = await liveBitmaps(domain);
-  const sizes = disks.map(({ target, alias = '' }) => [target, images.get(alias)?.sizeBytes]);
-  const expected = Object.keys(buses).map((target, index) => [target, (index + 1) * MiB]);
-  assert.deepEqual(sizes.toSorted(), [...expected, ['sdd', undefined]].toSorted());
+  const sizes = new Map(disks.map(({ target, alias = '' }) => [target, images.get(alias)?.sizeBytes]));
+  const expected = Object.keys(buses).map((target, index) => [target, (index + 1) * MiB] as const);
+  assert.deepEqual(sizes, new Map([...expected, ['sdd', undefined]]));
   assert.equal(images.size, expected.length);
 });
 

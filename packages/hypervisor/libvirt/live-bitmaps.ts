@@ -1,4 +1,5 @@
 /** The dirty bitmaps that the QEMU of a running machine has: the truth behind libvirt's checkpoints. */
+import { isOldQcow2 } from '../qemu/image-bitmaps.ts';
 import type { CallOptions, Domain } from './domain.ts';
 
 export type LiveBitmap = {
@@ -12,6 +13,8 @@ export type LiveImage = {
   readonly node: string;
   readonly sizeBytes: number;
   readonly bitmaps: readonly LiveBitmap[];
+  /** A qcow2 image of version 2 (`compat=0.10`), which has no room for bitmaps. */
+  readonly isOld: boolean;
 };
 
 /**
@@ -27,9 +30,10 @@ export async function liveBitmaps(
   return new Map(
     drives.flatMap(({ qdev, inserted }): [string, LiveImage][] => {
       const { 'node-name': node, image, 'dirty-bitmaps': bitmaps } = record(inserted);
-      const { 'virtual-size': sizeBytes } = record(image);
+      const { 'virtual-size': sizeBytes, 'format-specific': specific } = record(image);
       if (typeof qdev !== 'string' || typeof node !== 'string' || typeof sizeBytes !== 'number') return [];
-      return [[aliasOf(qdev), { node, sizeBytes, bitmaps: list(bitmaps).flatMap(describe) }]];
+      const isOld = isOldQcow2(specific);
+      return [[aliasOf(qdev), { node, sizeBytes, bitmaps: list(bitmaps).flatMap(describe), isOld }]];
     }),
   );
 }

@@ -13,15 +13,27 @@ type Request = { readonly path: string; readonly signal?: AbortSignal | undefine
 /** Of our own bitmaps: as fine as what a backup reads. */
 const GRANULARITY_BYTES = 65_536;
 
+export type ImageBitmaps = {
+  readonly bitmaps: readonly ImageBitmap[];
+  /** Of version 2 (`compat=0.10`), which has no room for bitmaps. */
+  readonly isOld: boolean;
+};
+
 /** @throws source_not_found, source_unreadable (also: in use), qemu_failed */
-export async function listImageBitmaps({ path, signal }: Request): Promise<readonly ImageBitmap[]> {
+export async function listImageBitmaps(request: Request): Promise<readonly ImageBitmap[]> {
+  return (await readImageBitmaps(request)).bitmaps;
+}
+
+/** @throws source_not_found, source_unreadable (also: in use), qemu_failed */
+export async function readImageBitmaps({ path, signal }: Request): Promise<ImageBitmaps> {
   const output = await runQemuImg({
     args: ['info', '--output=json', '-f', 'qcow2', `file:${path}`],
     doing: `list the bitmaps of ${path}`,
     role: 'source',
     signal,
   });
-  return bitmapsIn(JSON.parse(output), path);
+  const info: unknown = JSON.parse(output);
+  return { bitmaps: bitmapsIn(info, path), isOld: isOldQcow2(record(info)['format-specific']) };
 }
 
 /** An image of a chain: `name` is its path, or what QEMU calls it when it is no file. */
@@ -48,6 +60,11 @@ export async function layersBelow({ path, signal }: Request): Promise<readonly L
     const name = filename.replace(/^file:/, '');
     return { name, format, bitmaps: bitmapsIn(image, path).map((bitmap) => bitmap.name) };
   });
+}
+
+/** @param specific as qemu-img and QEMU's monitor tell it: `{ type: 'qcow2', data: { compat: '0.10' } }` */
+export function isOldQcow2(specific: unknown): boolean {
+  return record(record(specific)['data'])['compat'] === '0.10';
 }
 
 /** Of what `qemu-img info` says of an image. */
