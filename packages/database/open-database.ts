@@ -5,20 +5,31 @@ import { HoldfastError } from '@holdfast/base';
 import { connectionSettings, describeUrl } from './connection/connection-settings.ts';
 import { Listener, type OnNotification } from './connection/listener.ts';
 import { openPool } from './connection/open-pool.ts';
-import { startEmbeddedPostgres } from './embedded/embedded-postgres.ts';
+import { connectionOf, startEmbeddedPostgres } from './embedded/embedded-postgres.ts';
 import type { Schema } from './schema/schema.ts';
 
-export type DatabasePlace =
-  | {
-      readonly kind: 'embedded';
-      /** Absolute path, on a local file system; made when missing. */
-      readonly directory: string;
-    }
-  | {
-      readonly kind: 'external';
-      /** `postgresql://USER:PASSWORD@HOST:PORT/NAME`. */
-      readonly url: string;
-    };
+export type EmbeddedPlace = {
+  readonly kind: 'embedded';
+  /** Absolute path, on a local file system; made when missing. */
+  readonly directory: string;
+};
+
+export type ExternalPlace = {
+  readonly kind: 'external';
+  /** `postgresql://USER:PASSWORD@HOST:PORT/NAME`. */
+  readonly url: string;
+};
+
+export type DatabasePlace = EmbeddedPlace | ExternalPlace;
+
+/**
+ * The embedded PostgreSQL that another process runs in this directory, as somebody else's: to look at it, or to export it,
+ * while its server runs. Only for the user that it belongs to, and for root.
+ */
+export function runningPlace({ directory }: { readonly directory: string }): ExternalPlace {
+  const { user, database, host } = connectionOf(directory);
+  return { kind: 'external', url: `postgresql:///${database}?${new URLSearchParams({ host, user }).toString()}` };
+}
 
 export type DatabaseOptions = {
   readonly place: DatabasePlace;

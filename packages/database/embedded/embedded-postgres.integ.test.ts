@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode } from '@holdfast/base';
 import { mountForTest } from '@holdfast/testing';
 import { sql } from 'kysely';
+import { openDatabase, runningPlace } from '../open-database.ts';
 import {
   addNumber,
   makeNumbers,
@@ -126,6 +127,18 @@ test('a second server on the same directory is refused, from this process and fr
   await using database = await openEmbedded(place.directory);
   await assert.rejects(openEmbedded(place.directory), (error) => hasCode(error, 'database_busy'));
   assert.deepEqual(await readNumbers(database), [1]);
+});
+
+test('while its server runs, another process may look into it', async () => {
+  await using place = await makePlace();
+  const { child } = await startHolder(place.directory);
+  {
+    await using database = await openDatabase({ place: runningPlace(place) });
+    assert.deepEqual(await readNumbers(database), [1]);
+  }
+  child.kill('SIGKILL');
+  await once(child, 'close');
+  await assert.rejects(openDatabase({ place: runningPlace(place) }), (error) => hasCode(error, 'database_unreachable'));
 });
 
 test('two first starts at once: one has it, the other is refused, nothing is half made', async () => {

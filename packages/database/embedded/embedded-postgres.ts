@@ -24,6 +24,11 @@ export type EmbeddedOptions = {
 
 export type EmbeddedConnection = { readonly host: string; readonly user: string; readonly database: string };
 
+/** How one connects to the PostgreSQL in this directory. */
+export function connectionOf(directory: string): EmbeddedConnection {
+  return { host: join(directory, 'socket'), user: embeddedRole, database: 'postgres' };
+}
+
 export interface EmbeddedPostgres extends AsyncDisposable {
   readonly connection: EmbeddedConnection;
   /** Of the postmaster that runs now. */
@@ -56,7 +61,7 @@ export async function startEmbeddedPostgres({
   const user = await chooseUser({ data });
   const prepared: DataDirectory = { directory: place, data, runtime, user, lockDescriptor: lock.descriptor };
   await prepareData(prepared);
-  const socketDirectory = join(place, 'socket');
+  const socketDirectory = connectionOf(place).host;
   await makePrivateDirectory(socketDirectory, user);
   const start: PostgresStart = { ...prepared, socketDirectory, log };
   return new Supervisor({ start, first: await PostgresProcess.start(start), owned: stack.move() });
@@ -102,7 +107,7 @@ class Supervisor implements EmbeddedPostgres {
     this.#start = options.start;
     this.#running = options.first;
     this.#owned = options.owned;
-    this.connection = { host: options.start.socketDirectory, user: embeddedRole, database: 'postgres' };
+    this.connection = connectionOf(options.start.directory);
     this.#supervision = this.#supervise();
   }
 

@@ -18,9 +18,6 @@ export type Runtime = { readonly postgres: string; readonly initdb: string };
 /** The major version of what is copied; a data directory belongs to one. */
 export const majorVersion = 18;
 
-/** Needed neither to make nor to run a database: 10 of 60 MB. */
-const LEFT_OUT = /\.a$|^pkgconfig$|^pgxs$|^pg_ctl$|^include$|^libecpg|^libpgtypes/;
-
 /**
  * Copies unless this version is there already, and removes copies of other versions. Only for the holder of the
  * directory's lock. @throws database_failed database_full database_directory_unusable
@@ -74,7 +71,6 @@ async function copyTree(source: string, target: string): Promise<void> {
   await mkdir(target);
   await chmod(target, 0o755);
   for (const entry of await readdir(source, { withFileTypes: true })) {
-    if (LEFT_OUT.test(entry.name)) continue;
     const from = join(source, entry.name);
     if (entry.isDirectory()) await copyTree(from, join(target, entry.name));
     else if (entry.isFile()) {

@@ -39,6 +39,18 @@ export async function migrateWithin({ db, upTo = migrations.length }: MigrateOpt
   return missing.length;
 }
 
+export type SchemaStatus = {
+  /** The last step that the database has; 0 of an empty one. */
+  readonly step: number;
+  /** The last one that this program knows. */
+  readonly newest: number;
+};
+
+/** @throws database_newer database_foreign */
+export async function readSchemaStatus({ db }: Pick<MigrateOptions, 'db'>): Promise<SchemaStatus> {
+  return { step: (await readMigrations(db)).length, newest: migrations.length };
+}
+
 export type AppliedMigration = Pick<Migration, 'number' | 'title'>;
 
 /** What was applied, in order; empty for an empty database. @throws database_newer database_foreign */

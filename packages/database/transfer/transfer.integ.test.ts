@@ -122,6 +122,74 @@ async function fill(database: Database): Promise<void> {
     .insertInto('setting')
     .values({ name: 's', value: '"x"', ...times })
     .execute();
+  await fillWork(database, accountId);
+}
+
+async function fillWork({ db }: Database, accountId: string): Promise<void> {
+  const operation = newId('op');
+  const step = newId('step');
+  const task = newId('task');
+  await db
+    .insertInto('operation')
+    .values({
+      id: operation,
+      type: 'backup',
+      state: 'stalled',
+      account_id: accountId,
+      started_by: null,
+      is_counted: true,
+      resources: ['vol_1', 'a "b", {c}'],
+      phase: null,
+      bytes_done: 2 ** 53 - 1,
+      bytes_total: 0,
+      error: null,
+      result: null,
+      started_at: null,
+      heartbeat_at: null,
+      progress_at: null,
+      stalled_at: times.updated_at,
+      finished_at: null,
+      ...times,
+    })
+    .execute();
+  const shared = { operation_id: operation, queue: 'agent/a', capacity_keys: ['host/a'], ...times };
+  await db
+    .insertInto('operation_step')
+    .values({ id: step, position: 1, kind: 'take', payload: '{"n": 1.10}', state: 'active', result: null, ...shared })
+    .execute();
+  await db
+    .insertInto('task')
+    .values({
+      id: task,
+      step_id: step,
+      state: 'running',
+      epoch: 3,
+      holder: 'session',
+      claimed_at: times.created_at,
+      finished_at: null,
+      ...shared,
+    })
+    .execute();
+  await db
+    .insertInto('operation_log')
+    .values({ id: newId('log'), operation_id: operation, level: 'warning', message: 'a\nb', ...times })
+    .execute();
+  await db
+    .insertInto('resource_lock')
+    .values({ resource: 'vol_1', operation_id: operation, mode: 'exclusive', epoch: 3, ...times })
+    .execute();
+  await db
+    .insertInto('cooldown')
+    .values({ resource: 'vol_2', until: times.updated_at, cause: operation, ...times })
+    .execute();
+  await db
+    .insertInto('capacity')
+    .values({ key: 'host/a', slots: 2, ...times })
+    .execute();
+  await db
+    .insertInto('capacity_use')
+    .values({ key: 'host/a', task_id: task, ...times })
+    .execute();
 }
 
 /** Everything there is, as PostgreSQL itself writes it. */
@@ -157,9 +225,8 @@ test('what was exported is imported, to the last digit', async () => {
   assert.deepEqual(await importDatabase({ db: target.db, file }), { rows: report.rows });
   const content = await contentOf(source);
   assert.deepEqual(await contentOf(target), content);
-  for (const [name, rows] of Object.entries(content)) {
-    if (migrations.length === 1) assert.ok(rows.length > 0, name);
-  }
+  // A table that fill() leaves out is a table whose columns nobody has tried.
+  for (const [name, rows] of Object.entries(content)) assert.ok(rows.length > 0, name);
   assert.equal(await migrate(target), 0);
 });
 

@@ -2,7 +2,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Database, migrate, openDatabase } from '@holdfast/database';
+import { type Database, migrate, openDatabase, runningPlace } from '@holdfast/database';
 import { sql } from 'kysely';
 
 export interface DatabaseServer extends AsyncDisposable {
@@ -32,8 +32,8 @@ export async function startDatabaseServer(): Promise<DatabaseServer> {
   await chmod(directory, 0o755); // PostgreSQL runs as another user
   const place = join(directory, 'db');
   const server = stack.use(await openDatabase({ place: { kind: 'embedded', directory: place } }));
-  const urlOf = (name: string): string =>
-    `postgresql:///${name}?${new URLSearchParams({ host: join(place, 'socket'), user: 'holdfast' }).toString()}`;
+  const running = runningPlace({ directory: place });
+  const urlOf = (name: string): string => running.url.replace('/postgres?', `/${name}?`);
   const openNamed = (name: string, connections?: number): Promise<Database> =>
     openDatabase({
       place: { kind: 'external', url: urlOf(name) },
