@@ -28,6 +28,42 @@ export async function fenceOperation(context: WorkContext, operationId: string, 
   });
 }
 
+/**
+ * A worker began its next life: what it held in the last one is taken back at once, not only when it counts as lost. What it
+ * can prove of that it reports before, in the name of the old session. @returns the operations concerned
+ */
+export async function fenceHolder(context: WorkContext, holder: string, reason: Problem): Promise<readonly string[]> {
+  return await inTransaction(context, async (transaction) => {
+    const held = await transaction
+      .selectFrom('task')
+      .select('operation_id')
+      .where('holder', '=', holder)
+      .where('state', '=', 'running')
+      .orderBy('operation_id')
+      .execute();
+    const fenced: string[] = [];
+    for (const { operation_id: id } of held) {
+      const operation = await lockOperation(transaction, id);
+      // Ended while we waited for the lock, or gone on to a step of somebody else's.
+      if (!(await isHeldBy(transaction, id, holder))) continue;
+      await fence({ context, transaction, operation, reason });
+      fenced.push(id);
+    }
+    return fenced;
+  });
+}
+
+async function isHeldBy(transaction: Transaction<Schema>, operationId: string, holder: string): Promise<boolean> {
+  const row = await transaction
+    .selectFrom('task')
+    .select('id')
+    .where('operation_id', '=', operationId)
+    .where('state', '=', 'running')
+    .where('holder', '=', holder)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 export type Sweep = { readonly stalled: readonly string[]; readonly fenced: readonly string[] };
 
 /** Operations looked at in one go. */

@@ -1,6 +1,6 @@
 export { type Admission, admitOperation, type LockWish, type StepPlan } from './admit-operation.ts';
 export { type ClaimedTask, type ClaimRequest, claimTasks } from './claim-tasks.ts';
-export { cancelOperation, fenceOperation, type Sweep, sweepOperations } from './end-operation.ts';
+export { cancelOperation, fenceHolder, fenceOperation, type Sweep, sweepOperations } from './end-operation.ts';
 export { isFinal, type OperationState } from './operation-state.ts';
 export {
   finishTask,

@@ -3,7 +3,8 @@ import { after, before, test } from 'node:test';
 import { HoldfastError, hasCode, type Problem, toProblem } from '@holdfast/base';
 import { type DatabaseServer, startDatabaseServer } from '@holdfast/testing/database';
 import { sql } from 'kysely';
-import { cancelOperation, fenceOperation, sweepOperations } from './end-operation.ts';
+import { claimTasks } from './claim-tasks.ts';
+import { cancelOperation, fenceHolder, fenceOperation, sweepOperations } from './end-operation.ts';
 import { finishTask, reportProgress, type TaskReference } from './report-task.ts';
 import { setCapacity } from './set-capacity.ts';
 import { claimWhenThere, WorkBell } from './wait-for-work.ts';
@@ -253,6 +254,27 @@ test('a task whose handing out got lost is handed out again to the same session,
   assert.deepEqual(await claim(bench, { holder: 'session-2' }), []);
   assert.deepEqual(await claim(bench, { known: [] }), [plain]);
   assert.deepEqual(await claim(bench, { known: [], limit: 0 }), [plain]);
+});
+
+test('what a worker held in its last life is taken back at its next start, after what it can still prove', async () => {
+  await using database = await server.makeDatabase();
+  const bench = benchOf(database);
+  const account = await makeAccount(bench, 10);
+  const proven = await admit(bench, snapshotOf(account, 'vol_1'));
+  const first = await claimOne(bench, 'life-1');
+  const dropped = await admit(bench, snapshotOf(account, 'vol_2'));
+  await claimTasks(bench, { queues: ['agent/a'], holder: 'life-1', limit: 1, known: [first.taskId] });
+  const others = await admit(bench, snapshotOf(account, 'vol_3'));
+  await claimOne(bench, 'other-host');
+  await finishTask(bench, first, success);
+  assert.deepEqual(await fenceHolder(bench, 'life-1', problem), [dropped]);
+  const states = await Promise.all([proven, dropped, others].map((id) => operationOf(bench, id)));
+  assert.deepEqual(
+    states.map(({ state }) => state),
+    ['succeeded', 'failed', 'running'],
+  );
+  assert.deepEqual(await fenceHolder(bench, 'life-1', problem), []);
+  await checkInvariants(bench);
 });
 
 test('stuck: silent for ten minutes it is stalled, heard again it runs; silent for five more it is fenced and everything is free', async () => {
