@@ -20,6 +20,7 @@ test('a Windows machine with UEFI, TPM and an inserted medium', () => {
   });
   assert.deepEqual(disks[0], {
     target: 'sda',
+    alias: undefined,
     device: 'disk',
     bus: 'scsi',
     readonly: false,
