@@ -183,18 +183,17 @@ test('a PostgreSQL that somebody started by hand on the data is not disturbed', 
   const owner = await stat(join(place.directory, 'data'));
   const args = [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups', '--pdeathsig=QUIT'];
   const command = [join(place.directory, runtime, 'bin/postgres'), '-D', join(place.directory, 'data')];
-  const byHand = spawn('setpriv', [
-    ...args,
-    ...command,
-    '-c',
-    'listen_addresses=',
-    '-k',
-    join(place.directory, 'socket'),
-  ]);
+  // Elsewhere than ours, which would be in its way.
+  const sockets = join(place.parent, 'sockets');
+  await mkdir(sockets);
+  await chmod(sockets, 0o777);
+  const byHand = spawn('setpriv', [...args, ...command, '-c', 'listen_addresses=', '-k', sockets]);
   try {
     await waitForText(byHand.stderr, 'ready to accept connections');
     await assert.rejects(openEmbedded(place.directory), (error) => hasCode(error, 'database_busy'));
     assert.equal(byHand.exitCode, null);
+    // Without it PostgreSQL would end itself within a minute.
+    assert.match(await readFile(join(place.directory, 'data/postmaster.pid'), 'utf8'), new RegExp(`^${byHand.pid}\n`));
   } finally {
     byHand.kill('SIGQUIT');
     await once(byHand, 'close');
