@@ -27,7 +27,7 @@ const tasksAtOnce = 4;
 await using server = await startDatabaseServer();
 await using database = await server.makeDatabase({ connections: Number(values.connections) });
 const context = { db: database.db, clock: systemClock };
-const accounts = await makeAccounts(100);
+const accounts = await makeAccounts(1000);
 for (let host = 0; host < hosts; host += 1) await setCapacity(context, { key: `host/${host}`, slots: tasksAtOnce });
 await setCapacity(context, { key: 'storage/s', slots: hosts * 2 });
 

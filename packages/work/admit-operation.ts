@@ -51,7 +51,7 @@ export async function admitOperation(
   await decideAlone(transaction, admission);
   const inTheWay = await readObstacles(transaction, admission, now);
   refuseIfBusy(inTheWay);
-  if (admission.isUserWork) refuseIfAtLimit(inTheWay);
+  if (admission.isUserWork) await refuseIfAtLimit(transaction, admission, inTheWay);
   if (admission.cooldown.isObeyed) refuseIfResting(inTheWay, now);
   const operation = await insertAll({ transaction, admission, now, id: newId('op', clock), clock });
   await onChange?.(transaction, { operation, from: undefined });
@@ -78,7 +78,7 @@ type Obstacles = {
     | readonly { resource: string; mode: 'exclusive' | 'read'; type: string; operation_id: string }[]
     | null;
   readonly cooldowns: readonly { resource: string; until_ms: number }[] | null;
-  readonly in_flight: readonly { id: string; type: string }[] | null;
+  readonly in_flight: number;
   readonly limit: number | null;
 };
 
@@ -95,8 +95,7 @@ async function readObstacles(transaction: Transaction<Schema>, admission: Admiss
       (select jsonb_agg(jsonb_build_object('resource', resource, 'until_ms', extract(epoch from until) * 1000)
           order by until desc)
         from cooldown where resource = any(${exclusive}::text[]) and until > ${now}) as cooldowns,
-      (select jsonb_agg(jsonb_build_object('id', id, 'type', type) order by id)
-        from operation
+      (select count(*) from operation
         where account_id = ${admission.accountId} and is_counted and finished_at is null) as in_flight,
       (select inflight_limit from account where id = ${admission.accountId}) as limit`.execute(transaction);
   return rows[0]!;
@@ -121,17 +120,24 @@ function refuseIfBusy({ locks }: Obstacles): void {
   });
 }
 
-function refuseIfAtLimit({ in_flight: inFlight, limit }: Obstacles): void {
-  const counted = inFlight ?? [];
-  if (limit === null || counted.length < limit) return;
-  const named = counted.map(({ id, type }) => `${type} (${id})`);
-  throw new HoldfastError(
-    'inflight_limit_reached',
-    `In flight are ${counted.length} of ${limit} operations: ${named.join(', ')}.`,
-    {
-      facts: { limit, operations: counted.map(({ id }) => id) },
-    },
-  );
+async function refuseIfAtLimit(
+  transaction: Transaction<Schema>,
+  { accountId }: Admission,
+  { in_flight: count, limit }: Obstacles,
+): Promise<void> {
+  if (limit === null || count < limit) return;
+  const operations = await transaction
+    .selectFrom('operation')
+    .select(['id', 'type'])
+    .where('account_id', '=', accountId)
+    .where('is_counted', '=', true)
+    .where('finished_at', 'is', null)
+    .orderBy('id')
+    .execute();
+  const named = operations.map(({ id, type }) => `${type} (${id})`).join(', ');
+  throw new HoldfastError('inflight_limit_reached', `In flight are ${count} of ${limit} operations: ${named}.`, {
+    facts: { limit, operations: operations.map(({ id }) => id) },
+  });
 }
 
 function refuseIfResting({ cooldowns }: Obstacles, now: Date): void {
