@@ -91,7 +91,7 @@ type Server = {
   readonly patienceMs: number;
 };
 
-/** A restart after kill -9 takes 0.2 s (measured here); of somebody else's server nothing is known. */
+/** A restart after kill -9 takes up to 1.8 s (docs/adr/0013); of somebody else's server nothing is known. */
 const EMBEDDED_PATIENCE_MS = 5000;
 
 async function findServer(request: {

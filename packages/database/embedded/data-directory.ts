@@ -59,7 +59,7 @@ async function makeData(request: DataDirectory): Promise<void> {
 
 /** Text sorts by code point, so that an update of the C library can never make an index wrong. */
 async function runInitdb({ directory, runtime, user, lockDescriptor }: DataDirectory, place: string): Promise<void> {
-  // One flush of the file system instead of one for each of a thousand files.
+  // One flush of the file system instead of one for each of a thousand files: 1.0 s instead of 2.2 s (docs/adr/0013).
   const flush = '--sync-method=syncfs';
   const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
   const args = [

@@ -46,7 +46,7 @@ const READY_LIMIT_MS = 20_000;
 const RESTART_DELAYS_MS = [0, 100, 300, 1000, 3000, 10_000] as const;
 
 /**
- * The first start takes 0.9 s, later ones 0.1 s (measured here). Dies with the thread that calls this.
+ * The first start takes 3 s, later ones 0.1 s (docs/adr/0013). Dies with the thread that calls this.
  * @throws database_busy database_unsupported database_full database_directory_unusable database_failed
  */
 export async function startEmbeddedPostgres({

@@ -6,7 +6,7 @@ import { type Database, migrate, openDatabase, runningPlace } from '@holdfast/da
 import { sql } from 'kysely';
 
 export interface DatabaseServer extends AsyncDisposable {
-  /** Takes 30 ms (measured here), a copy of a template. */
+  /** A copy of a template: some tenths of a second. */
   makeDatabase(options?: TestDatabaseOptions): Promise<TestDatabase>;
 }
 
@@ -24,7 +24,7 @@ export type TestDatabase = Database & {
 
 const TEMPLATE = 'holdfast_template';
 
-/** `before` a file's tests; a start takes 1 s. @throws as openDatabase does */
+/** `before` a file's tests. @throws as openDatabase does */
 export async function startDatabaseServer(): Promise<DatabaseServer> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'pg-'));
