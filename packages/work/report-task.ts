@@ -192,9 +192,15 @@ async function writeLog(request: {
   const { context, transaction, operationId, lines } = request;
   if (lines.length === 0) return;
   const now = new Date(context.clock.nowMs());
-  const rows = lines.map(({ level, message }) => ({
+  const last = await transaction
+    .selectFrom('operation_log')
+    .select(({ fn }) => fn.max('position').as('position'))
+    .where('operation_id', '=', operationId)
+    .executeTakeFirst();
+  const rows = lines.map(({ level, message }, index) => ({
     id: newId('log', context.clock),
     operation_id: operationId,
+    position: (last?.position ?? 0) + index + 1,
     level,
     message,
     created_at: now,

@@ -55,6 +55,24 @@ test('admitted, claimed, reported, finished: the state at each moment, and nothi
   assert.deepEqual(await claim(bench), []);
 });
 
+test('what a worker tells on the way is kept in its order', async () => {
+  await using database = await server.makeDatabase();
+  const bench = benchOf(database);
+  const id = await admit(bench, snapshotOf(await makeAccount(bench), 'vol_1'));
+  const task = await claimOne(bench);
+  const levels = ['info', 'warning', 'error'] as const;
+  const log = Array.from({ length: 9 }, (_, index) => ({ level: levels[index % 3]!, message: `line ${index}` }));
+  await reportProgress(bench, task, { ...progress(1), log: log.slice(0, 4) });
+  await reportProgress(bench, task, { ...progress(2), log: log.slice(4) });
+  const lines = await database.db
+    .selectFrom('operation_log')
+    .select(['level', 'message'])
+    .where('operation_id', '=', id)
+    .orderBy('position')
+    .execute();
+  assert.deepEqual(lines, log);
+});
+
 test('a busy volume, a resting volume and a full account are refused in the words of the seeds, and leave nothing', async () => {
   await using database = await server.makeDatabase();
   const bench = benchOf(database);

@@ -79,13 +79,14 @@ export const work: Migration = {
     create table operation_log (
       id text primary key,
       operation_id text not null references operation on delete cascade,
+      position integer not null check (position > 0),
       level text not null check (level in ('info', 'warning', 'error')),
       message text not null,
       created_at timestamptz(3) not null,
       updated_at timestamptz(3) not null,
-      version integer not null default 1
+      version integer not null default 1,
+      unique (operation_id, position)
     );
-    create index operation_log_operation on operation_log (operation_id, id);
 
     create table resource_lock (
       resource text not null,

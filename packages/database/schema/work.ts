@@ -80,6 +80,8 @@ export type TaskTable = EntityRow & {
 /** `log_`. */
 export type OperationLogTable = EntityRow & {
   readonly operation_id: string;
+  /** 1, 2, 3...: ids of one moment have no order. */
+  readonly position: number;
   readonly level: 'info' | 'warning' | 'error';
   readonly message: string;
 };

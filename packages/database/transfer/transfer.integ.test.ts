@@ -173,7 +173,7 @@ async function fillWork({ db }: Database, accountId: string): Promise<void> {
     .execute();
   await db
     .insertInto('operation_log')
-    .values({ id: newId('log'), operation_id: operation, level: 'warning', message: 'a\nb', ...times })
+    .values({ id: newId('log'), operation_id: operation, position: 1, level: 'warning', message: 'a\nb', ...times })
     .execute();
   await db
     .insertInto('resource_lock')
