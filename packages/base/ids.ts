@@ -15,11 +15,13 @@ export type IdPrefix =
   | 'mem'
   | 'lgn'
   | 'tok'
+  | 'att'
   | 'aud'
   | 'evt'
   | 'step'
   | 'task'
-  | 'log';
+  | 'log'
+  | 'req';
 
 /** `prefix_` + 32 lower-case hex digits of a UUIDv7 (RFC 9562), dashes left out so that ids fit object keys. */
 export function newId(prefix: IdPrefix, clock: Clock = systemClock): string {

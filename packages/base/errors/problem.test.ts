@@ -36,6 +36,16 @@ test('the place that throws may know a better remedy; without facts there are no
   assert.ok(!('facts' in problem));
 });
 
+test('fields, ways on and the time to wait are there when the place that throws knows them', () => {
+  const known = {
+    errors: [{ pointer: '/body/email', message: 'No address.' }],
+    remedies: [{ action: 'log_in', href: '/api/v1/session', method: 'POST' }],
+  };
+  const problem = toProblem(new HoldfastError('usage', 'No.', { ...known, retryAfterS: 7 }));
+  const { errors, remedies, retry_after_s } = problem;
+  assert.deepEqual({ errors, remedies, retry_after_s }, { ...known, retry_after_s: 7 });
+});
+
 test('whatever else is thrown becomes internal', () => {
   for (const thrown of [new TypeError('broken'), 'text', undefined, null, 7, {}]) {
     assert.equal(toProblem(thrown).code, 'internal');

@@ -1,5 +1,5 @@
 /** RFC 9457 problems are made here and nowhere else. */
-import { HoldfastError } from './holdfast-error.ts';
+import { type FieldError, HoldfastError, type Remedy } from './holdfast-error.ts';
 
 export type Problem = {
   readonly type: string;
@@ -10,6 +10,9 @@ export type Problem = {
   readonly retryable: boolean;
   readonly remedy: string;
   readonly facts?: HoldfastError['facts'];
+  readonly retry_after_s?: number;
+  readonly errors?: readonly FieldError[];
+  readonly remedies?: readonly Remedy[];
 };
 
 /** Never throws. An error that is not ours becomes `internal` with its message as detail. */
@@ -18,7 +21,7 @@ export function toProblem(error: unknown): Problem {
     error instanceof HoldfastError
       ? error
       : new HoldfastError('internal', error instanceof Error ? error.message : String(error), { cause: error });
-  const { entry } = known;
+  const { entry, facts, retryAfterS, errors, remedies } = known;
   return {
     type: `https://holdfast.invalid/errors/${known.code}`,
     title: entry.title,
@@ -27,6 +30,9 @@ export function toProblem(error: unknown): Problem {
     detail: known.message,
     retryable: entry.retry === 'later',
     remedy: known.remedy,
-    ...(Object.keys(known.facts).length > 0 && { facts: known.facts }),
+    ...(Object.keys(facts).length > 0 && { facts }),
+    ...(retryAfterS !== undefined && { retry_after_s: retryAfterS }),
+    ...(errors.length > 0 && { errors }),
+    ...(remedies.length > 0 && { remedies }),
   };
 }
