@@ -25,8 +25,12 @@ export type UserTable = EntityRow & {
   readonly password_hash: string | null;
   readonly oidc_issuer: string | null;
   readonly oidc_subject: string | null;
-  /** Encrypted by the server's key; null: no second factor. */
+  /** Encrypted by the server's key. */
   readonly totp_secret: string | null;
+  /** Since when signing in takes a code; null: no second factor, though a secret may be waiting for its first code. */
+  readonly totp_confirmed_at: Date | null;
+  /** The step of 30 s whose code was used last: none counts twice. */
+  readonly totp_last_step: number | null;
   readonly role: 'admin' | 'user';
   readonly status: Generated<'active' | 'disabled'>;
   readonly last_login_at: Date | null;
@@ -42,6 +46,8 @@ export type MembershipTable = EntityRow & {
 /** `lgn_`: a login of the panel. */
 export type SessionTable = EntityRow & {
   readonly user_id: string;
+  /** Which of the user's accounts it acts for. */
+  readonly account_id: string;
   /** SHA-256 of the cookie, hex. */
   readonly token_hash: string;
   readonly expires_at: Date;
@@ -55,6 +61,8 @@ export type ApiTokenTable = EntityRow & {
   readonly account_id: string;
   readonly user_id: string;
   readonly name: string;
+  /** How it begins, to be shown. */
+  readonly hint: Generated<string>;
   /** SHA-256 of the token, hex. */
   readonly token_hash: string;
   readonly scopes: readonly string[];
@@ -62,4 +70,12 @@ export type ApiTokenTable = EntityRow & {
   readonly expires_at: Date | null;
   readonly last_used_at: Date | null;
   readonly revoked_at: Date | null;
+};
+
+/** `att_`: an attempt to sign in that failed, or is being judged; gone after a quarter of an hour. */
+export type LoginAttemptTable = EntityRow & {
+  /** As it was typed, in lower case; there need be no such user. */
+  readonly email: string;
+  /** Address of the client, of IPv6 its /64. */
+  readonly client: string;
 };

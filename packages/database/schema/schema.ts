@@ -1,5 +1,12 @@
 /** The tables as kysely sees them: what the migrations up to the last have made. */
-import type { AccountTable, ApiTokenTable, MembershipTable, SessionTable, UserTable } from './access.ts';
+import type {
+  AccountTable,
+  ApiTokenTable,
+  LoginAttemptTable,
+  MembershipTable,
+  SessionTable,
+  UserTable,
+} from './access.ts';
 import type { AuditEventTable, IdempotencyRecordTable, OutboxTable, SettingTable } from './common.ts';
 import type {
   CapacityTable,
@@ -18,6 +25,7 @@ export type Schema = {
   readonly membership: MembershipTable;
   readonly session: SessionTable;
   readonly api_token: ApiTokenTable;
+  readonly login_attempt: LoginAttemptTable;
   readonly audit_event: AuditEventTable;
   readonly outbox: OutboxTable;
   readonly idempotency_record: IdempotencyRecordTable;

@@ -48,6 +48,8 @@ async function fill(database: Database): Promise<void> {
       oidc_issuer: null,
       oidc_subject: null,
       totp_secret: null,
+      totp_confirmed_at: times.created_at,
+      totp_last_step: 58_000_000,
       role: 'admin',
       last_login_at: null,
       ...times,
@@ -62,6 +64,7 @@ async function fill(database: Database): Promise<void> {
     .values({
       id: newId('lgn'),
       user_id: userId,
+      account_id: accountId,
       token_hash: 'ab'.repeat(32),
       expires_at: times.updated_at,
       last_seen_at: times.created_at,
@@ -118,6 +121,10 @@ async function fill(database: Database): Promise<void> {
       expires_at: times.updated_at,
       ...times,
     })
+    .execute();
+  await db
+    .insertInto('login_attempt')
+    .values({ id: newId('att'), email: 'zoe@example.org', client: '192.0.2.7', ...times })
     .execute();
   await db
     .insertInto('setting')
