@@ -6,7 +6,8 @@ const head = `Usage: holdfast COMMAND --storage URL [options]
 Protects disks of virtual machines: backs them up, brings them back, proves them.
 `;
 
-const foot = `holdfast COMMAND --help explains a command. Each takes --json: one JSON object a line, the last one is the result.
+const foot = `holdfast server runs the server with its API; holdfast server --help tells its settings.
+holdfast COMMAND --help explains a command. Each takes --json: one JSON object a line, the last one is the result.
 Exit codes: 0 done, 1 failed, 2 not understood, 130 interrupted.
 Environment: HOLDFAST_PASSPHRASE, HOLDFAST_NEW_PASSPHRASE (key add, rotate), HOLDFAST_TO_PASSPHRASE (copy),
   HOLDFAST_DEBUG=1 (trace of a failure).`;
