@@ -9,8 +9,9 @@ NODE_VERSION=24.21.0
 NODE_SHA512_x64='3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q=='
 NODE_SHA512_arm64='FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g=='
 
-# Run time: qemu-img and qemu-nbd; qemu-storage-daemon, which reads qcow2 images; nproc, sync, setpriv, flock.
-packages_run='qemu-utils qemu-system-common util-linux coreutils'
+# Run time: qemu-img and qemu-nbd; qemu-storage-daemon, which reads qcow2 images; nproc, sync, setpriv, flock;
+# openssl, which makes the certificate authority of the server.
+packages_run='qemu-utils qemu-system-common util-linux coreutils openssl'
 # Guests for tests and the quickstart (fixtures/make-guest.sh data, disk-tiny) and QEMU to boot them.
 packages_guest='qemu-system-x86 e2fsprogs fdisk grub-pc-bin grub-common cpio kmod gzip'
 # Guests under libvirt for tests (packages/testing/guests): the daemon is started by the tests, systemd is not needed; the

