@@ -75,12 +75,14 @@ async function endAll({ transaction, operation, state, now }: End): Promise<void
       delete from capacity_use where task_id in (select id from task where operation_id = ${operation.id})
     ), freed_locks as (
       delete from resource_lock where operation_id = ${operation.id}
+    ), rest as (
+      insert into cooldown (resource, until, cause, created_at, updated_at)
+      select resource, ${until}::timestamptz, ${operation.id}, ${now}::timestamptz, ${now}::timestamptz
+      from unnest(${resting}::text[]) as resource
+      on conflict (resource) do update
+      set until = excluded.until, cause = excluded.cause, updated_at = excluded.updated_at,
+        version = cooldown.version + 1
+      where cooldown.until < excluded.until
     )
-    insert into cooldown (resource, until, cause, created_at, updated_at)
-    select resource, ${until}, ${operation.id}, ${now}, ${now} from unnest(${resting}::text[]) as resource
-    on conflict (resource) do update
-    set until = excluded.until, cause = excluded.cause, updated_at = excluded.updated_at, version = cooldown.version + 1
-    where cooldown.until < excluded.until`.execute(transaction);
-  // Others may have waited for a slot.
-  await sql`select pg_notify(${workChannel}, '')`.execute(transaction);
+    select pg_notify(${workChannel}, '') -- others may have waited for a slot`.execute(transaction);
 }

@@ -5,7 +5,7 @@
 import { HoldfastError, newId, type Problem } from '@holdfast/base';
 import { inTransaction, type OperationStepTable, type Schema, type TaskTable } from '@holdfast/database';
 import { type Selectable, sql, type Transaction } from 'kysely';
-import { changeOperation, lockOperation } from './change-operation.ts';
+import { changeOperation } from './change-operation.ts';
 import { judge } from './stall-rule.ts';
 import { type OperationRow, workChannel, type WorkContext } from './work-context.ts';
 
@@ -91,10 +91,13 @@ type HeldTask = { readonly task: TaskRow; readonly operation: OperationRow };
 
 /** Both as they are under the lock of the operation. @throws task_fenced when there is no such task */
 async function lockTask(transaction: Transaction<Schema>, { taskId }: TaskReference): Promise<HeldTask> {
-  const read = () => transaction.selectFrom('task').selectAll().where('id', '=', taskId).executeTakeFirst();
-  const found = await read();
-  const operation = found && (await lockOperation(transaction, found.operation_id));
-  const task = operation && (await read());
+  const operation = await transaction
+    .selectFrom('operation')
+    .selectAll()
+    .where('id', '=', ({ selectFrom }) => selectFrom('task').select('operation_id').where('task.id', '=', taskId))
+    .forUpdate()
+    .executeTakeFirst();
+  const task = await transaction.selectFrom('task').selectAll().where('id', '=', taskId).executeTakeFirst();
   if (operation === undefined || task === undefined)
     throw new HoldfastError('task_fenced', `There is no task ${taskId}.`);
   return { task, operation };

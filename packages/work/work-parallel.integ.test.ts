@@ -114,10 +114,16 @@ test('users, workers, cancels, fences and broken connections all at once: the in
   const random = seededRandom(11);
   const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)]!;
   const held = new Map<string, string>();
-  const endMs = performance.now() + 6000;
+  const startMs = performance.now();
   let admitted = 0;
   let finished = 0;
   let broken = 0;
+
+  /** Six seconds, and longer where the machine has much else to do. */
+  const isOver = (): boolean => {
+    const elapsedMs = performance.now() - startMs;
+    return elapsedMs > 60_000 || (elapsedMs > 6000 && admitted > 50 && finished > 50 && broken > 20);
+  };
 
   const user = async (): Promise<void> => {
     const volumes = [...new Set([pick([1, 2, 3, 4, 5, 6, 7, 8]), pick([1, 2, 3, 4, 5, 6, 7, 8])])].map(
@@ -164,7 +170,7 @@ test('users, workers, cancels, fences and broken connections all at once: the in
     broken += 1;
   };
   const again = async (deed: () => Promise<void>): Promise<void> => {
-    while (performance.now() < endMs) {
+    while (!isOver()) {
       await deed().catch((error: unknown) => {
         const expected = hasCode(
           error,
