@@ -24,6 +24,9 @@ export function openPool({ config, place, connections, ready, patienceMs }: Pool
   const pool = new pg.Pool({ ...config, max: connections, idleTimeoutMillis: IDLE_LIMIT_MS });
   // An idle connection that breaks is replaced at the next query; without a listener it would end the process.
   pool.on('error', () => undefined);
+  // What breaks one in use is told by its query, too. From the beginning: the end of a connection may come in the same packet
+  // as the greeting, before whoever asked for it has it (seen in the test that breaks connections).
+  pool.on('connect', (client) => client.on('error', () => undefined));
   const translated = new WeakMap<pg.PoolClient, PostgresPoolClient>();
   return {
     options: pool.options,
@@ -32,8 +35,6 @@ export function openPool({ config, place, connections, ready, patienceMs }: Pool
       const client = await connectPatiently({ pool, place, ready, patienceMs });
       const known = translated.get(client);
       if (known !== undefined) return known;
-      // What breaks it while it is in use is told by the query, too; without a listener it would end the process.
-      client.on('error', () => undefined);
       const made = translate(client, place);
       translated.set(client, made);
       return made;
