@@ -94,7 +94,7 @@ async function lockTask(transaction: Transaction<Schema>, { taskId }: TaskRefere
   const operation = await transaction
     .selectFrom('operation')
     .selectAll()
-    .where('id', '=', ({ selectFrom }) => selectFrom('task').select('operation_id').where('task.id', '=', taskId))
+    .where('id', '=', (is) => is.selectFrom('task').select('operation_id').where('task.id', '=', taskId))
     .forUpdate()
     .executeTakeFirst();
   const task = await transaction.selectFrom('task').selectAll().where('id', '=', taskId).executeTakeFirst();
@@ -197,7 +197,7 @@ async function writeLog(request: {
   const now = new Date(context.clock.nowMs());
   const last = await transaction
     .selectFrom('operation_log')
-    .select(({ fn }) => fn.max('position').as('position'))
+    .select((is) => is.fn.max('position').as('position'))
     .where('operation_id', '=', operationId)
     .executeTakeFirst();
   const rows = lines.map(({ level, message }, index) => ({
