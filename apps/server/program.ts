@@ -4,6 +4,8 @@ import { HoldfastError, systemClock } from '@holdfast/base';
 import { pino } from 'pino';
 import { type Environment, readConfiguration } from './configuration/read-configuration.ts';
 import { type Setting, settings } from './configuration/settings.ts';
+import { runDatabaseCommand } from './wiring/database-command.ts';
+import { placeOf } from './wiring/database-place.ts';
 import { resetUser } from './wiring/reset-user.ts';
 import { runServer } from './wiring/run-server.ts';
 import { createVoice, type Streams } from './wiring/say.ts';
@@ -21,12 +23,17 @@ export async function runProgram(options: ProgramOptions): Promise<number> {
   const { words, environment, isRoot, version, signal, stderr } = options;
   const voice = createVoice({ ...options, isJson: words.includes('--json') });
   try {
-    const { help, config, resetEmail } = parseWords(words);
+    const { help, config, resetEmail, databaseWords } = parseWords(words);
     if (help) {
       voice.say('result', { help: helpText() }, helpText());
       return 0;
     }
     const configuration = await readConfiguration({ environment, file: config, isRoot });
+    if (databaseWords !== undefined) {
+      const place = placeOf(configuration);
+      await runDatabaseCommand({ words: databaseWords, place, voice, clock: systemClock, signal });
+      return 0;
+    }
     if (resetEmail !== undefined) {
       await resetUser({ configuration, email: resetEmail, clock: systemClock, voice });
       return 0;
@@ -48,9 +55,11 @@ function parseWords(words: readonly string[]): {
   readonly config: string | undefined;
   /** In lower case. */
   readonly resetEmail: string | undefined;
+  /** What follows `database`. */
+  readonly databaseWords: readonly string[] | undefined;
 } {
   try {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
       args: [...words],
       options: {
         config: { type: 'string' },
@@ -59,12 +68,15 @@ function parseWords(words: readonly string[]): {
         help: { type: 'boolean', short: 'h' },
       },
       strict: true,
-      allowPositionals: false,
+      allowPositionals: true,
     });
+    const [noun, ...databaseWords] = positionals;
+    if (noun !== undefined && noun !== 'database') throw new Error(`Unexpected argument '${noun}'`);
     return {
       help: values.help ?? false,
       config: values.config,
       resetEmail: values['reset-password']?.trim().toLowerCase(),
+      databaseWords: noun === undefined ? undefined : databaseWords,
     };
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
@@ -78,6 +90,7 @@ export function helpText(): string {
   });
   return `Usage: holdfast server [--config FILE] [--json]
        holdfast server --reset-password EMAIL
+       holdfast server database status | export FILE | import FILE
 
 Runs the server: API and database, until SIGTERM or SIGINT. The first start makes what is missing and prints the
 password of the administrator, once.
@@ -87,6 +100,11 @@ password of the administrator, once.
   --reset-password EMAIL  Give this user a new password, printed once, and turn their code off; with the
                           embedded database while the server is stopped
   --help                  Show this help
+
+database status    Say which database it is and whether its schema is that of this program
+database export    Write all of it into a new file, also while the server runs. The file holds what passwords are
+                   checked with; the server's key is not in it and is to be kept beside it
+database import    Fill a database that is empty: another data directory, or another DATABASE_URL
 
 Settings, in the environment or in the file; the environment wins:
 ${lines.join('\n')}`;

@@ -301,6 +301,11 @@ test('settings that are wrong, ports that are taken and words that are none end 
     [{ ...other, HOLDFAST_DATA_DIR: join(where.path, 'file') }, [], 2, 'configuration_invalid'],
     [{ ...other, HOLDFAST_SERVER_KEY_FILE: join(where.path, 'short') }, [], 2, 'configuration_invalid'],
     [where.environment, ['--nonsense'], 2, 'usage'],
+    [where.environment, ['nonsense'], 2, 'usage'],
+    [where.environment, ['database'], 2, 'usage'],
+    [where.environment, ['database', 'export'], 2, 'usage'],
+    [where.environment, ['database', 'status', 'file'], 2, 'usage'],
+    [where.environment, ['database', 'import', 'a', 'b'], 2, 'usage'],
     [where.environment, ['--config', join(where.path, 'none')], 2, 'configuration_invalid'],
   ] as const) {
     const { code: exitCode, stderr, stdout } = await startServer(environment, words).ended;
@@ -347,6 +352,41 @@ test('whoever runs the machine gets back in with a new password', async () => {
   assert.equal(await logInTo(server, email, old), 401);
   assert.equal(await logInTo(server, email, password), 201);
   await server.stop();
+});
+
+test('the database is exported while its server runs, and imported into another, where everybody gets in', async () => {
+  await using where = await place();
+  const file = join(where.path, 'export');
+  let password: string;
+  {
+    await using server = startServer(where.environment);
+    password = String((await server.told('administrator'))['password']);
+    await server.told('ready');
+    const status = startServer(where.environment, ['database', 'status']);
+    const { step, newest_step: newest, server_version: version } = await status.told('result');
+    assert.equal(step, newest);
+    assert.match(String(version), /^18\./);
+    const exported = startServer(where.environment, ['database', 'export', file]);
+    assert.ok(Number((await exported.told('result'))['rows']) > 0);
+    assert.equal((await exported.ended).code, 0);
+    await server.stop();
+  }
+  await using other = await place();
+  const key = { HOLDFAST_SERVER_KEY_FILE: join(where.data, 'server.key') };
+  const environment = { ...other.environment, ...key };
+  assert.match(
+    (await startServer(environment, ['database', 'export', `${file}-2`]).ended).stderr,
+    /code: database_directory_unusable/,
+  );
+  const imported = startServer(environment, ['database', 'import', file]);
+  const end = await imported.ended;
+  assert.equal(end.code, 0, end.stderr);
+  assert.match((await startServer(environment, ['database', 'import', file]).ended).stderr, /code: database_not_empty/);
+  await using server = startServer(environment);
+  await server.told('ready');
+  assert.equal(await logInTo(server, 'admin@holdfast.local', password), 201);
+  const { stdout } = await server.stop();
+  assert.ok(!stdout.includes('"administrator"'));
 });
 
 test('a client without the CA is not fooled, one without a server is told', async () => {
