@@ -49,7 +49,7 @@ export const suites: readonly Suite[] = [
     run: runCheck(['scripts/check-docs.ts']),
   },
   { name: 'unit', about: 'pure and quick', when: 'always', limitMinutes: 10, run: runTests('unit') },
-  { name: 'integ', about: 'against the real thing', when: 'always', limitMinutes: 10, run: runTests('integ') },
+  { name: 'integ', about: 'against the real thing', when: 'always', limitMinutes: 13, run: runTests('integ') },
   { name: 'e2e', about: 'whole stories', when: 'always', limitMinutes: 6, run: runTests('e2e') },
   { name: 'long', about: 'exhaustive and large', when: 'all', limitMinutes: 55, run: runTests('long') },
 ];
