@@ -43,6 +43,8 @@ export const beside: CareTrial = {
           `round ${round + 1} ${how}: ${(usage.wallMs / 1000).toFixed(2)} s${kept === undefined ? '' : `; ${kept}`}`,
         );
         await rm(repository, { recursive: true });
+        // A keeper remembers points: in the next round this one's would be gone without having been deleted.
+        await rm(join(dir, 'keeper-caches'), { recursive: true, force: true });
       }
     }
     const [alone, besides] = [spreadOf(walls.alone).median, spreadOf(walls.beside).median];
